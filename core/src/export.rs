@@ -1,0 +1,297 @@
+//! From an [`ImbalanceLoss`] to the entry points of the C ABI.
+
+use std::any::Any;
+use std::ffi::{CStr, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
+
+use crate::abi::{self, Head, RawMessage, RawParam, RawPlugin};
+use crate::dual::Dual;
+use crate::lanes::{LANES, Lanes};
+use crate::{Class, ClassCounts, ImbalanceLoss, LossError, Params, Real};
+
+/// Reads a C string of a plugin.
+///
+/// # Safety
+/// `from` must be null or point to a NUL-terminated string.
+pub(crate) unsafe fn text(from: *const c_char, what: &str) -> Result<String, LossError> {
+    if from.is_null() {
+        return Err(LossError::new(format!("{what} is missing")));
+    }
+    // SAFETY: not null, and the caller's promise.
+    let from = unsafe { CStr::from_ptr(from) };
+    from.to_str().map(str::to_owned).map_err(|_| LossError::new(format!("{what} is not UTF-8")))
+}
+
+/// What an instance pointer points at: parameters first, the loss once the counts are known.
+struct Instance<T> {
+    params: Params,
+    loss: Option<T>,
+}
+
+/// Writes `text`, cut to fit at a character's edge, and a NUL.
+fn say(message: RawMessage, text: &str) {
+    if message.data.is_null() || message.size == 0 {
+        return;
+    }
+    let mut end = text.len().min(message.size - 1);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    // SAFETY: the caller's buffer holds `size` bytes, and `end < size`.
+    unsafe {
+        message.data.copy_from_nonoverlapping(text.as_ptr().cast(), end);
+        message.data.add(end).write(0);
+    }
+}
+
+/// Runs `body`; its error or panic becomes a message and a return value that is not [`abi::OK`].
+fn guarded(message: RawMessage, body: impl FnOnce() -> Result<(), LossError>) -> i32 {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => return abi::OK,
+        Ok(Err(error)) => say(message, &error.to_string()),
+        Err(panic) => say(message, &format!("panicked: {}", panic_text(&*panic))),
+    }
+    1
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "without a message",
+    }
+}
+
+/// The entry points of `T` behind the declarations that the macro gives.
+#[doc(hidden)]
+pub const fn plugin<T: ImbalanceLoss>(
+    params: &'static [RawParam],
+    id: *const c_char,
+    version: *const c_char,
+    formula: *const c_char,
+    citation: *const c_char,
+    create: abi::Create,
+) -> RawPlugin {
+    RawPlugin {
+        magic: abi::MAGIC,
+        abi_major: abi::ABI_MAJOR,
+        abi_minor: abi::ABI_MINOR,
+        struct_size: size_of::<RawPlugin>() as u32,
+        param_size: size_of::<RawParam>() as u32,
+        param_count: params.len() as u32,
+        params: params.as_ptr(),
+        id,
+        version,
+        formula,
+        citation,
+        create: Some(create),
+        prepare: Some(prepare::<T>),
+        eval_f32: Some(eval_f32::<T>),
+        eval_f64: Some(eval_f64::<T>),
+        destroy: Some(destroy::<T>),
+        extension: None,
+    }
+}
+
+/// # Safety
+/// As the header says of `create`.
+#[doc(hidden)]
+pub unsafe fn create<T: ImbalanceLoss>(
+    specs: &'static [RawParam],
+    values: *const f64,
+    count: usize,
+    head: u32,
+    instance: *mut *mut c_void,
+    message: RawMessage,
+) -> i32 {
+    guarded(message, || {
+        if count != specs.len() {
+            return Err(LossError::new(format!("{count} parameter values for {} parameters", specs.len())));
+        }
+        let head = if head == Head::Sigmoid as u32 { Head::Sigmoid } else { Head::Softmax };
+        // SAFETY: `count` values, as the host promises; a slice of none may come as null.
+        let values = if count == 0 { &[] } else { unsafe { slice::from_raw_parts(values, count) } };
+        let names = specs
+            .iter()
+            // SAFETY: declared by the macro.
+            .map(|spec| unsafe { text(spec.name, "a parameter's name") })
+            .collect::<Result<_, _>>()?;
+        let made = Instance::<T> { params: Params::new(names, values.to_vec(), head), loss: None };
+        // SAFETY: the host's pointer.
+        unsafe { instance.write(Box::into_raw(Box::new(made)).cast()) };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn prepare<T: ImbalanceLoss>(
+    instance: *mut c_void,
+    counts: *const u64,
+    classes: usize,
+    message: RawMessage,
+) -> i32 {
+    guarded(message, || {
+        // SAFETY: made by `create::<T>`, and nobody evaluates before it is prepared.
+        let instance = unsafe { &mut *instance.cast::<Instance<T>>() };
+        // SAFETY: `classes` counts, as the host promises.
+        let counts = unsafe { slice::from_raw_parts(counts, classes) };
+        instance.loss = Some(T::new(&instance.params, &ClassCounts::new(counts.to_vec())?)?);
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn destroy<T: ImbalanceLoss>(instance: *mut c_void) {
+    // A panic of the loss's own Drop must not cross the ABI, and has nobody to tell.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: made by `create::<T>`, destroyed once.
+        drop(unsafe { Box::from_raw(instance.cast::<Instance<T>>()) });
+    }));
+}
+
+/// The arrays of one `eval` call.
+struct Batch<'a, F> {
+    log_odds: &'a [F],
+    classes: &'a [u32],
+    loss: &'a mut [F],
+    slope: &'a mut [F],
+}
+
+/// # Safety
+/// As the header says of `eval`: four arrays of `n`.
+unsafe fn batch<'a, T: ImbalanceLoss, F>(
+    instance: *const c_void,
+    n: usize,
+    log_odds: *const F,
+    classes: *const u32,
+    loss: *mut F,
+    slope: *mut F,
+) -> Result<(&'a T, Batch<'a, F>), LossError> {
+    // SAFETY: made by `create::<T>`.
+    let instance = unsafe { &*instance.cast::<Instance<T>>() };
+    let Some(prepared) = &instance.loss else {
+        return Err(LossError::new("evaluated before it was prepared with class counts".into()));
+    };
+    // SAFETY: the caller's promise.
+    let batch = unsafe {
+        Batch {
+            log_odds: slice::from_raw_parts(log_odds, n),
+            classes: slice::from_raw_parts(classes, n),
+            loss: slice::from_raw_parts_mut(loss, n),
+            slope: slice::from_raw_parts_mut(slope, n),
+        }
+    };
+    Ok((prepared, batch))
+}
+
+unsafe extern "C" fn eval_f64<T: ImbalanceLoss>(
+    instance: *const c_void,
+    n: usize,
+    log_odds: *const f64,
+    classes: *const u32,
+    loss: *mut f64,
+    slope: *mut f64,
+    message: RawMessage,
+) -> i32 {
+    guarded(message, || {
+        // SAFETY: the host's promise.
+        let (prepared, batch) = unsafe { batch::<T, f64>(instance, n, log_odds, classes, loss, slope)? };
+        for i in 0..n {
+            let value = prepared.pointwise(Dual::variable(batch.log_odds[i]).log_odds(), Class(batch.classes[i]));
+            (batch.loss[i], batch.slope[i]) = (value.value, value.slope);
+        }
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn eval_f32<T: ImbalanceLoss>(
+    instance: *const c_void,
+    n: usize,
+    log_odds: *const f32,
+    classes: *const u32,
+    loss: *mut f32,
+    slope: *mut f32,
+    message: RawMessage,
+) -> i32 {
+    guarded(message, || {
+        // SAFETY: the host's promise.
+        let (prepared, batch) = unsafe { batch::<T, f32>(instance, n, log_odds, classes, loss, slope)? };
+        eval_lanes(prepared, batch);
+        Ok(())
+    })
+}
+
+crate::dispatch_isa! {
+    fn eval_lanes<T: ImbalanceLoss>(prepared: &T, batch: Batch<'_, f32>) -> (), Best => {
+        let n = batch.log_odds.len();
+        let mut start = 0;
+        while start < n {
+            // The last row of lanes overlaps nothing: its spare lanes repeat the last example.
+            let log_odds = std::array::from_fn(|lane| batch.log_odds[(start + lane).min(n - 1)]);
+            let classes = std::array::from_fn(|lane| batch.classes[(start + lane).min(n - 1)]);
+            let m = Dual::variable(Lanes::<Best>::new(log_odds));
+            let value = prepared.pointwise(m.log_odds(), Class(classes));
+            let taken = LANES.min(n - start);
+            batch.loss[start..start + taken].copy_from_slice(&value.value.0[..taken]);
+            batch.slope[start..start + taken].copy_from_slice(&value.slope.0[..taken]);
+            start += LANES;
+        }
+    }
+}
+
+/// Exports a loss as a plugin: `export_loss!(Type { id: "…", formula: "…", citation: "…", params: […] });`
+///
+/// `params` takes declarations as [`param!`](crate::param) does, each ended by `;`, or constants of type
+/// `RawParam` after `use`: `use WeightScale::PARAM`. The plugin's version is its crate's.
+#[macro_export]
+macro_rules! export_loss {
+    ($loss:ty { id: $id:literal, formula: $formula:literal, citation: $citation:literal, params: [$($params:tt)*] $(,)? }) => {
+        #[cfg(panic = "abort")]
+        compile_error!("a loss plugin must be built with panic = \"unwind\", so that a panic becomes an error message");
+
+        #[doc(hidden)]
+        static TOOLKIT_LOSS_PARAMS: &[$crate::RawParam] = &$crate::export_loss!(@params [] $($params)*);
+
+        /// The plugin, as the toolkit's C ABI describes it.
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals, reason = "the symbol's name in the C header")]
+        pub static toolkit_loss_plugin: $crate::abi::RawPlugin = {
+            unsafe extern "C" fn create(
+                values: *const f64,
+                count: usize,
+                head: u32,
+                instance: *mut *mut std::ffi::c_void,
+                message: $crate::abi::RawMessage,
+            ) -> i32 {
+                // SAFETY: the host keeps the header's contract.
+                unsafe { $crate::export::create::<$loss>(TOOLKIT_LOSS_PARAMS, values, count, head, instance, message) }
+            }
+            $crate::export::plugin::<$loss>(
+                &$crate::export_loss!(@params [] $($params)*),
+                $crate::params::c_str(concat!($id, "\0")),
+                $crate::params::c_str(concat!(env!("CARGO_PKG_VERSION"), "\0")),
+                $crate::params::c_str(concat!($formula, "\0")),
+                $crate::params::c_str(concat!($citation, "\0")),
+                create,
+            )
+        };
+    };
+    (@params [$($done:expr,)*]) => { [$($done,)*] };
+    (@params [$($done:expr,)*] use $param:expr $(; $($rest:tt)*)?) => {
+        $crate::export_loss!(@params [$($done,)* $param,] $($($rest)*)?)
+    };
+    (@params [$($done:expr,)*] $name:literal : $default:literal $(or $sigmoid:literal for sigmoid)? in $low:literal .. $high:literal, $help:literal $(; $($rest:tt)*)?) => {
+        $crate::export_loss!(@params [$($done,)* $crate::param!($name: $default $(or $sigmoid for sigmoid)? in $low .. $high, $help),] $($($rest)*)?)
+    };
+    (@params [$($done:expr,)*] $name:literal : $default:literal $(or $sigmoid:literal for sigmoid)? in $low:literal ..= $high:literal, $help:literal $(; $($rest:tt)*)?) => {
+        $crate::export_loss!(@params [$($done,)* $crate::param!($name: $default $(or $sigmoid for sigmoid)? in $low ..= $high, $help),] $($($rest)*)?)
+    };
+    (@params [$($done:expr,)*] $name:literal : $default:literal $(or $sigmoid:literal for sigmoid)? in $low:literal .., $help:literal $(; $($rest:tt)*)?) => {
+        $crate::export_loss!(@params [$($done,)* $crate::param!($name: $default $(or $sigmoid for sigmoid)? in $low .., $help),] $($($rest)*)?)
+    };
+    (@params [$($done:expr,)*] $name:literal : $default:literal of $choices:literal, $help:literal $(; $($rest:tt)*)?) => {
+        $crate::export_loss!(@params [$($done,)* $crate::param!($name: $default of $choices, $help),] $($($rest)*)?)
+    };
+    (@params [$($done:expr,)*] $name:literal : $default:literal, $help:literal $(; $($rest:tt)*)?) => {
+        $crate::export_loss!(@params [$($done,)* $crate::param!($name: $default, $help),] $($($rest)*)?)
+    };
+}

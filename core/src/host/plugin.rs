@@ -1,0 +1,249 @@
+//! Opening a plugin: who may have written it, what it is, whether it speaks this ABI.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::mem::{offset_of, size_of};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use sha2::{Digest, Sha256};
+
+use crate::abi::{self, RawParam, RawPlugin};
+use crate::{LossError, ParamSpec, text};
+
+/// An opened plugin; it stays loaded until the process ends.
+#[derive(Debug)]
+pub struct Plugin {
+    raw: &'static RawPlugin,
+    path: Option<PathBuf>,
+    sha256: Option<String>,
+    id: String,
+    version: String,
+    formula: String,
+    citation: String,
+    params: Vec<ParamSpec>,
+}
+
+/// Why a file cannot be used as a plugin.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin {}: {reason}", path.display())]
+pub struct OpenError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it and what would be right.
+    pub reason: String,
+}
+
+impl Plugin {
+    /// Opens the library at `path`, which runs its constructors, and shakes hands with it.
+    ///
+    /// # Errors
+    /// The file or a folder above it may be written by others, it is no library, it lacks the symbol, it
+    /// speaks another ABI, or what it declares is malformed.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let fail = |reason: String| OpenError { path: path.to_owned(), reason };
+        check_owner(path).map_err(fail)?;
+        let bytes = fs::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        // SAFETY: the user asked for this plugin by its id or path, and only its owner can have written
+        // it; running its constructors is what opening means.
+        let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
+            .map_err(|error| fail(format!("is not a library that can be loaded: {}", root_cause(&error))))?;
+        // SAFETY: read as a pointer only; what it points at is checked before it is believed.
+        let symbol =
+            unsafe { library.get::<*const RawPlugin>(format!("{}\0", abi::SYMBOL).as_bytes()) }.map_err(|_| {
+                fail(format!(
+                    "has no symbol `{}`; a loss plugin exports it with export_loss! or toolkit_loss.h",
+                    abi::SYMBOL
+                ))
+            })?;
+        // A data symbol's value is its address.
+        let raw = symbol.into_raw().cast_const().cast::<RawPlugin>();
+        // Losses made from it hold pointers into it, so it is never unloaded.
+        std::mem::forget(library);
+        // SAFETY: the symbol lives in a library that stays loaded, and `handshake` reads the struct's
+        // size before any field beyond the first five.
+        let raw = unsafe { handshake(raw) }.map_err(fail)?;
+        Self::describe(raw, Some(path.to_owned()), Some(sha256)).map_err(|error| fail(error.to_string()))
+    }
+
+    /// A plugin that is linked into this program, for a library's users and tests.
+    ///
+    /// # Errors
+    /// What it declares is malformed.
+    pub fn embedded(raw: &'static RawPlugin) -> Result<Self, LossError> {
+        // SAFETY: a `RawPlugin` of this very crate.
+        unsafe { handshake(raw) }.map_err(LossError::new)?;
+        Self::describe(raw, None, None)
+    }
+
+    fn describe(raw: &'static RawPlugin, path: Option<PathBuf>, sha256: Option<String>) -> Result<Self, LossError> {
+        let count = raw.param_count as usize;
+        if count > 0 && raw.params.is_null() {
+            return Err(LossError::new(format!("declares {count} parameters but gives none")));
+        }
+        let params = (0..count)
+            // SAFETY: `count` parameters stand at `params`, as the header asks.
+            .map(|at| unsafe { ParamSpec::from_raw(&*raw.params.add(at)) })
+            .collect::<Result<Vec<_>, _>>()?;
+        for (at, param) in params.iter().enumerate() {
+            if params[..at].iter().any(|earlier| earlier.name == param.name) {
+                return Err(LossError::new(format!("declares parameter `{}` twice", param.name)));
+            }
+        }
+        // SAFETY: the header asks for null or NUL-terminated strings.
+        let [id, version, formula, citation] = unsafe {
+            [
+                text(raw.id, "the loss's id")?,
+                text(raw.version, "the loss's version")?,
+                text(raw.formula, "the loss's formula")?,
+                text(raw.citation, "the loss's citation")?,
+            ]
+        };
+        Ok(Self { raw, path, sha256, id, version, formula, citation, params })
+    }
+
+    /// The loss's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The plugin's own version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The formula, one line.
+    pub fn formula(&self) -> &str {
+        &self.formula
+    }
+
+    /// Where the loss comes from.
+    pub fn citation(&self) -> &str {
+        &self.citation
+    }
+
+    /// The declared parameters.
+    pub fn params(&self) -> &[ParamSpec] {
+        &self.params
+    }
+
+    /// The file; none for an embedded plugin.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// SHA-256 of the file, in hexadecimal; none for an embedded plugin.
+    pub fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
+    }
+
+    pub(super) fn raw(&self) -> &'static RawPlugin {
+        self.raw
+    }
+}
+
+/// Checks magic, version and sizes, in this order, before anything else is read.
+///
+/// # Safety
+/// `raw` must be null or point at readable memory that is never freed; if it begins with the magic, it
+/// must be as large as its `struct_size` says.
+unsafe fn handshake(raw: *const RawPlugin) -> Result<&'static RawPlugin, String> {
+    if raw.is_null() {
+        return Err(format!("its symbol `{}` is null", abi::SYMBOL));
+    }
+    // SAFETY: every version of the struct begins with these fields.
+    let (magic, major, minor, struct_size, param_size) = unsafe {
+        (
+            (&raw const (*raw).magic).read_unaligned(),
+            (&raw const (*raw).abi_major).read_unaligned(),
+            (&raw const (*raw).abi_minor).read_unaligned(),
+            (&raw const (*raw).struct_size).read_unaligned(),
+            (&raw const (*raw).param_size).read_unaligned(),
+        )
+    };
+    if magic != abi::MAGIC {
+        return Err(format!(
+            "its symbol `{}` is not a loss plugin's (magic {magic:#x}, expected {:#x})",
+            abi::SYMBOL,
+            abi::MAGIC
+        ));
+    }
+    if major != abi::ABI_MAJOR {
+        return Err(format!(
+            "was built for ABI {major}.{minor}, this toolkit speaks {}.{}: build it again with this toolkit's header or crate",
+            abi::ABI_MAJOR,
+            abi::ABI_MINOR
+        ));
+    }
+    let known = offset_of!(RawPlugin, extension) + size_of::<Option<abi::Extension>>();
+    if (struct_size as usize) < known || param_size as usize != size_of::<RawParam>() {
+        return Err(format!(
+            "its structs have {struct_size} and {param_size} bytes, ABI {}.{} has {known} and {}: it was built with a damaged header",
+            abi::ABI_MAJOR,
+            abi::ABI_MINOR,
+            size_of::<RawParam>()
+        ));
+    }
+    // SAFETY: as large as the fields that this version knows.
+    let raw = unsafe { &*raw };
+    for (name, missing) in [
+        ("create", raw.create.is_none()),
+        ("prepare", raw.prepare.is_none()),
+        ("eval_f64", raw.eval_f64.is_none()),
+        ("destroy", raw.destroy.is_none()),
+    ] {
+        if missing {
+            return Err(format!("lacks the entry point `{name}`"));
+        }
+    }
+    Ok(raw)
+}
+
+/// What the dynamic linker said, which libloading keeps as the source of its own words.
+fn root_cause(error: &libloading::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Refuses a file that somebody other than its owner could have replaced: the file or a folder above it
+/// is writable by everybody (a sticky folder such as /tmp protects what is in it), or it belongs to
+/// neither root, nor this user, nor the owner of the running executable (who could do worse anyway).
+pub(super) fn check_owner(path: &Path) -> Result<(), String> {
+    let real = fs::canonicalize(path).map_err(|error| format!("cannot be read: {error}"))?;
+    // SAFETY: no arguments, no state.
+    let user = unsafe { libc_geteuid() };
+    let builder = std::env::current_exe().and_then(fs::metadata).map_or(user, |meta| meta.uid());
+    for (depth, part) in real.ancestors().enumerate() {
+        let meta = fs::metadata(part).map_err(|error| format!("{} cannot be read: {error}", part.display()))?;
+        let sticky = meta.mode() & 0o1000 != 0;
+        if meta.mode() & 0o002 != 0 && !(depth > 0 && sticky) {
+            return Err(format!(
+                "refused, since anybody may write to {}; `chmod o-w` it, or put the plugin elsewhere",
+                part.display()
+            ));
+        }
+        if ![0, user, builder].contains(&meta.uid()) {
+            return Err(format!(
+                "refused, since {} belongs to another user (uid {}); copy the plugin to a folder of your own",
+                part.display(),
+                meta.uid()
+            ));
+        }
+    }
+    Ok(())
+}
+
+unsafe extern "C" {
+    #[link_name = "geteuid"]
+    fn libc_geteuid() -> u32;
+}
+
+/// Whether a folder entry has a plugin's file name.
+pub(super) fn is_plugin_name(name: &OsStr) -> Option<&str> {
+    name.to_str()?.strip_prefix("libtoolkit_loss_")?.strip_suffix(".so")
+}
