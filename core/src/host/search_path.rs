@@ -195,8 +195,8 @@ fn digest(path: &Path) -> Option<Vec<u8>> {
     fs::read(path).ok().map(|bytes| Sha256::digest(bytes).to_vec())
 }
 
-/// Levenshtein's distance.
-fn edit_distance(a: &str, b: &str) -> usize {
+/// Levenshtein's distance, for suggestions.
+pub fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().enumerate() {

@@ -1,0 +1,30 @@
+//! Builds the C++ shim, tells the linker's run path where libtorch is, and the manifest which compiler this was.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=shim");
+    let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    if let Ok(said) = Command::new(compiler).arg("--version").output() {
+        println!("cargo::rustc-env=TOOLKIT_RUSTC_VERSION={}", String::from_utf8_lossy(&said.stdout).trim());
+    }
+    println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
+    let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else { return };
+    // The real folder, not the checkout's link, so that an installed binary outlives the checkout.
+    let lib = std::fs::canonicalize(&lib).unwrap_or_else(|_| PathBuf::from(&lib));
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    let include = match env::var_os("LIBTORCH_INCLUDE") {
+        Some(folder) => PathBuf::from(folder).join("include"),
+        None => lib.with_file_name("include"),
+    };
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .warnings(false)
+        .include(&include)
+        .include(include.join("torch/csrc/api/include"))
+        .file("shim/fused_loss.cpp")
+        .compile("imbalance_shim");
+}

@@ -1,0 +1,71 @@
+//! The checked settings of a training run.
+
+use crate::error::TrainError;
+use crate::schedule::{Decay, Schedule, WarmUp};
+use crate::sgd::SgdConfig;
+use crate::task::LossPhase;
+
+/// Everything the training loop is told, from [`crate::flags::TrainFlags::resolve`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainConfig {
+    /// Learning rates, and the number of epochs.
+    pub schedule: Schedule,
+    /// The optimiser.
+    pub sgd: SgdConfig,
+    /// Largest gradient norm, if it is limited.
+    pub clip_norm: Option<f64>,
+    /// Epochs that train with the base loss before the chosen one.
+    pub defer_epochs: usize,
+    /// Epochs without a better validation value after which the run stops; 0 for never.
+    pub patience: usize,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Steps between checkpoints within an epoch; 0 for one at the end of each epoch only.
+    pub checkpoint_every: u64,
+    /// Steps between records of the training loss; 0 for one at the end of each epoch only.
+    pub log_every: u64,
+    /// Whether to report no progress.
+    pub quiet: bool,
+}
+
+impl TrainConfig {
+    /// The loss that an epoch (from 1) trains with.
+    pub fn phase(&self, epoch: usize) -> LossPhase {
+        if epoch <= self.defer_epochs { LossPhase::Base } else { LossPhase::Main }
+    }
+
+    /// Checks what single values cannot show.
+    ///
+    /// # Errors
+    /// [`TrainError::Settings`], naming the flags that contradict each other.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let wrong = |message: String| Err(TrainError::Settings(message));
+        let Schedule { lr, min_lr, warm_up, decay, epochs } = &self.schedule;
+        if self.defer_epochs > 0 && self.defer_epochs >= *epochs {
+            return wrong(format!(
+                "--defer-epochs {} leaves none of --epochs {epochs} for the chosen loss; it must be smaller",
+                self.defer_epochs
+            ));
+        }
+        if min_lr > lr {
+            return wrong(format!("--min-lr {min_lr} is above --lr {lr}; it must not be"));
+        }
+        if let WarmUp::Epochs(warm) = warm_up
+            && warm > epochs
+        {
+            return wrong(format!("--warmup-epochs {warm} is more than --epochs {epochs}"));
+        }
+        if let Decay::Step { epochs: at, .. } = decay {
+            if at.is_empty() {
+                return wrong("--schedule step needs --step-epochs, for example --step-epochs 160,180".into());
+            }
+            if !at.windows(2).all(|pair| pair[0] < pair[1]) {
+                return wrong(format!("--step-epochs {at:?} must ascend"));
+            }
+        }
+        if self.sgd.nesterov && self.sgd.momentum == 0.0 {
+            return wrong("--nesterov needs a --momentum above 0".into());
+        }
+        Ok(())
+    }
+}

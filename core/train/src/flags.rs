@@ -1,0 +1,343 @@
+//! The command-line flags of training, the same for every task.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::plateau::PlateauConfig;
+use crate::run_folder::RunMode;
+use crate::schedule::{Decay, Schedule, WarmUp};
+use crate::sgd::SgdConfig;
+
+/// `--schedule`.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleKind {
+    /// The same rate throughout
+    Constant,
+    /// Times --step-factor after each of --step-epochs
+    Step,
+    /// Half a cosine down to --min-lr at the end of the run
+    Cosine,
+    /// Times --plateau-factor when validation stops improving
+    Plateau,
+}
+
+/// Epochs as a comma-separated list.
+// A type of its own and not a `Vec`, which clap would append to when a flag overrides a recipe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct EpochList(pub Vec<usize>);
+
+impl std::str::FromStr for EpochList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<EpochList, String> {
+        let epoch = |part: &str| match part.trim().parse() {
+            Ok(epoch) if epoch > 0 => Ok(epoch),
+            _ => Err(format!("`{part}` is not an epoch (a whole number from 1); write 160,180, say")),
+        };
+        text.split(',').map(epoch).collect::<Result<_, _>>().map(EpochList)
+    }
+}
+
+// Negative numbers are let through to the parsers, whose messages say what would be right.
+/// Flags of the training loop, for `#[command(flatten)]`. Serialises to the keys of a recipe, which are the flags'
+/// names; `run`, `resume` and `overwrite` concern one invocation and are left out.
+#[derive(clap::Args, Clone, Debug, PartialEq, Serialize)]
+#[command(next_help_heading = "Training")]
+#[serde(rename_all = "kebab-case")]
+pub struct TrainFlags {
+    /// Passes over the training data
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
+    pub epochs: usize,
+
+    /// Examples in a step
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub batch_size: usize,
+
+    /// Base learning rate
+    #[arg(long, allow_negative_numbers = true, value_name = "RATE", default_value_t = 0.1, value_parser = above_zero)]
+    pub lr: f64,
+
+    /// Momentum of SGD, from 0 to below 1
+    #[arg(long, allow_negative_numbers = true, value_name = "M", default_value_t = 0.9, value_parser = zero_to_below_one)]
+    pub momentum: f64,
+
+    /// Use Nesterov's form of momentum
+    #[arg(long)]
+    pub nesterov: bool,
+
+    /// Weight decay (L2), added to the gradient
+    #[arg(long, allow_negative_numbers = true, value_name = "L", default_value_t = 0.0, value_parser = zero_or_more)]
+    pub weight_decay: f64,
+
+    /// Largest gradient norm; 0 for no limit
+    #[arg(long, allow_negative_numbers = true, value_name = "NORM", default_value_t = 0.0, value_parser = zero_or_more)]
+    pub clip_norm: f64,
+
+    /// How the learning rate changes
+    #[arg(long, value_enum, default_value_t = ScheduleKind::Constant)]
+    pub schedule: ScheduleKind,
+
+    /// Epochs over which the rate first rises linearly; 0 for none
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0)]
+    pub warmup_epochs: usize,
+
+    /// Steps over which the rate first rises linearly, instead of epochs; 0 for none
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0)]
+    pub warmup_steps: u64,
+
+    /// Epochs after which --schedule step lowers the rate, as in 160,180
+    #[arg(long, value_name = "N,N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_epochs: Option<EpochList>,
+
+    /// What --schedule step multiplies the rate by
+    #[arg(long, allow_negative_numbers = true, value_name = "F", default_value_t = 0.1, value_parser = between_zero_and_one)]
+    pub step_factor: f64,
+
+    /// Epochs without improvement that --schedule plateau tolerates
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 3)]
+    pub plateau_patience: usize,
+
+    /// What --schedule plateau multiplies the rate by
+    #[arg(long, allow_negative_numbers = true, value_name = "F", default_value_t = 0.5, value_parser = between_zero_and_one)]
+    pub plateau_factor: f64,
+
+    /// Lowest rate of --schedule cosine and plateau
+    #[arg(long, allow_negative_numbers = true, value_name = "RATE", default_value_t = 0.0, value_parser = zero_or_more)]
+    pub min_lr: f64,
+
+    /// Epochs that train with --base-loss before --loss takes over
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0)]
+    pub defer_epochs: usize,
+
+    /// Stop after this many epochs without a better validation value; 0 for never
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0)]
+    pub patience: usize,
+
+    /// Seed of weights, data order and dropout
+    // TOML's integers, and so a recipe's, end at i64::MAX.
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    pub seed: u64,
+
+    /// CPU threads [default: all cores]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = at_least_one)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+
+    /// Steps between checkpoints within an epoch; 0 for the end of each epoch only
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0, help_heading = "Run")]
+    pub checkpoint_every: u64,
+
+    /// Steps between records of the training loss; 0 for the end of each epoch only
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 50, help_heading = "Run")]
+    pub log_every: u64,
+
+    /// Folder for the run [default: the next free number in runs/]
+    #[arg(long, value_name = "FOLDER", help_heading = "Run")]
+    #[serde(skip)]
+    pub run: Option<PathBuf>,
+
+    /// Go on with the run in --run from its last checkpoint
+    #[arg(long, requires = "run", conflicts_with = "overwrite", help_heading = "Run")]
+    #[serde(skip)]
+    pub resume: bool,
+
+    /// Replace the run in --run
+    #[arg(long, requires = "run", help_heading = "Run")]
+    #[serde(skip)]
+    pub overwrite: bool,
+
+    /// Report no progress
+    #[arg(long, help_heading = "Run")]
+    #[serde(skip)]
+    pub quiet: bool,
+}
+
+impl TrainFlags {
+    /// The settings of the loop, checked together.
+    ///
+    /// # Errors
+    /// [`TrainError::Settings`], naming the flags that contradict each other.
+    pub fn resolve(&self) -> Result<TrainConfig, TrainError> {
+        let warm_up = match (self.warmup_epochs, self.warmup_steps) {
+            (0, 0) => WarmUp::None,
+            (epochs, 0) => WarmUp::Epochs(epochs),
+            (0, steps) => WarmUp::Steps(steps),
+            _ => {
+                return Err(TrainError::Settings(
+                    "--warmup-epochs and --warmup-steps are two ways to say one thing; set one to 0".into(),
+                ));
+            }
+        };
+        let decay = match self.schedule {
+            ScheduleKind::Constant => Decay::Constant,
+            ScheduleKind::Step => {
+                Decay::Step { epochs: self.step_epochs.clone().unwrap_or_default().0, factor: self.step_factor }
+            }
+            ScheduleKind::Cosine => Decay::Cosine,
+            ScheduleKind::Plateau => {
+                Decay::Plateau(PlateauConfig { patience: self.plateau_patience, factor: self.plateau_factor })
+            }
+        };
+        let config = TrainConfig {
+            schedule: Schedule { lr: self.lr, min_lr: self.min_lr, warm_up, decay, epochs: self.epochs },
+            sgd: SgdConfig { momentum: self.momentum, weight_decay: self.weight_decay, nesterov: self.nesterov },
+            clip_norm: (self.clip_norm > 0.0).then_some(self.clip_norm),
+            defer_epochs: self.defer_epochs,
+            patience: self.patience,
+            seed: self.seed,
+            checkpoint_every: self.checkpoint_every,
+            log_every: self.log_every,
+            quiet: self.quiet,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What `--resume` and `--overwrite` ask for.
+    pub fn run_mode(&self) -> RunMode {
+        match (self.resume, self.overwrite) {
+            (true, _) => RunMode::Resume,
+            (false, true) => RunMode::Overwrite,
+            (false, false) => RunMode::New,
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("must be a whole number of at least 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn number(text: &str, right: impl Fn(f64) -> bool, must: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|&value| value.is_finite() && right(value))
+        .ok_or_else(|| format!("must be a number {must}"))
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0, "above 0")
+}
+
+fn zero_or_more(text: &str) -> Result<f64, String> {
+    number(text, |value| value >= 0.0, "of 0 or more")
+}
+
+fn zero_to_below_one(text: &str) -> Result<f64, String> {
+    number(text, |value| (0.0..1.0).contains(&value), "from 0 to below 1")
+}
+
+fn between_zero_and_one(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0 && value < 1.0, "between 0 and 1, both excluded")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    #[command(args_override_self = true)]
+    struct Cli {
+        #[command(flatten)]
+        train: TrainFlags,
+    }
+
+    fn parse(arguments: &str) -> Result<TrainFlags, String> {
+        Cli::try_parse_from(std::iter::once("toolkit").chain(arguments.split_whitespace()))
+            .map(|cli| cli.train)
+            .map_err(|error| error.to_string())
+    }
+
+    fn resolve(arguments: &str) -> Result<TrainConfig, String> {
+        parse(arguments)?.resolve().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_plain_sgd() {
+        let config = resolve("").unwrap();
+        assert_eq!(config.schedule.decay, Decay::Constant);
+        assert_eq!(config.clip_norm, None);
+        assert_eq!(config.phase(1), crate::task::LossPhase::Main);
+    }
+
+    #[test]
+    fn the_paper_dialogue_settings() {
+        let config = resolve(
+            "--epochs 30 --lr 3 --clip-norm 0.1 --schedule plateau --plateau-patience 3 --patience 5 --defer-epochs 5",
+        )
+        .unwrap();
+        assert_eq!(config.clip_norm, Some(0.1));
+        assert_eq!(config.schedule.decay, Decay::Plateau(PlateauConfig { patience: 3, factor: 0.5 }));
+        assert_eq!(config.phase(5), crate::task::LossPhase::Base);
+        assert_eq!(config.phase(6), crate::task::LossPhase::Main);
+    }
+
+    #[test]
+    fn a_later_list_replaces_an_earlier_one() {
+        let flags = parse("--step-epochs 160,180 --step-epochs 3,4").unwrap();
+        assert_eq!(flags.step_epochs, Some(EpochList(vec![3, 4])));
+    }
+
+    #[test]
+    fn each_bad_value_is_refused_with_what_would_be_right() {
+        for (arguments, flag, must) in [
+            ("--epochs 0", "--epochs", "at least 1"),
+            ("--warmup-steps -1", "--warmup-steps", "invalid"),
+            ("--batch-size -1", "--batch-size", "at least 1"),
+            ("--lr 0", "--lr", "above 0"),
+            ("--lr nan", "--lr", "above 0"),
+            ("--lr inf", "--lr", "above 0"),
+            ("--momentum 1", "--momentum", "from 0 to below 1"),
+            ("--weight-decay=-1e-4", "--weight-decay", "0 or more"),
+            ("--clip-norm x", "--clip-norm", "0 or more"),
+            ("--step-epochs 0", "--step-epochs", "from 1"),
+            ("--step-epochs 5,,6", "--step-epochs", "from 1"),
+            ("--step-factor 1", "--step-factor", "between 0 and 1"),
+            ("--plateau-factor 0", "--plateau-factor", "between 0 and 1"),
+            ("--threads 0", "--threads", "at least 1"),
+            ("--seed 9223372036854775808", "--seed", "9223372036854775807"),
+            ("--schedule linear", "--schedule", "constant, step, cosine, plateau"),
+            ("--resume", "--run", "required"),
+            ("--run x --resume --overwrite", "--overwrite", "cannot be used with"),
+        ] {
+            let error = parse(arguments).expect_err(arguments);
+            assert!(error.contains(flag) && error.contains(must), "{arguments}: {error}");
+        }
+    }
+
+    #[test]
+    fn contradicting_flags_are_refused_by_name() {
+        for (arguments, parts) in [
+            ("--epochs 5 --defer-epochs 5", ["--defer-epochs 5", "--epochs 5"]),
+            ("--lr 0.1 --min-lr 0.2", ["--min-lr 0.2", "--lr 0.1"]),
+            ("--warmup-epochs 2 --warmup-steps 10", ["--warmup-epochs", "--warmup-steps"]),
+            ("--epochs 2 --warmup-epochs 3", ["--warmup-epochs 3", "--epochs 2"]),
+            ("--schedule step", ["--schedule step", "--step-epochs 160,180"]),
+            ("--schedule step --step-epochs 4,3", ["--step-epochs", "ascend"]),
+            ("--nesterov --momentum 0", ["--nesterov", "--momentum"]),
+        ] {
+            let error = resolve(arguments).expect_err(arguments);
+            assert!(parts.iter().all(|part| error.contains(part)), "{arguments}: {error}");
+        }
+    }
+
+    #[test]
+    fn serialises_to_the_keys_of_a_recipe() {
+        let flags = parse("--run r --step-epochs 160,180 --schedule step --threads 2").unwrap();
+        let text = toml::to_string(&flags).unwrap();
+        for line in ["batch-size = 64", "step-epochs = [160, 180]", "schedule = \"step\"", "threads = 2"] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in:\n{text}");
+        }
+        assert!(!text.contains("run") && !text.contains("resume"));
+        toml::to_string(&parse("").unwrap()).unwrap();
+    }
+}

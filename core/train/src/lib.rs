@@ -1,0 +1,48 @@
+//! The training runtime of the imbalance toolkit: one loop on libtorch for every task.
+//!
+//! A task implements [`task::Task`]; [`trainer::fit`] trains it in a [`run_folder::RunFolder`], with
+//! the settings that [`flags::TrainFlags`] took from the command line.
+
+pub mod atomic_file;
+pub mod checkpoint;
+pub mod clipping;
+pub mod config;
+pub mod early_stopping;
+pub mod error;
+pub mod exact;
+pub mod flags;
+mod fused_sgd;
+pub mod interrupt;
+pub mod manifest;
+pub mod memory;
+pub mod metrics;
+pub mod order;
+pub mod plateau;
+pub mod progress;
+pub mod run_folder;
+pub mod schedule;
+pub mod seeding;
+mod settings;
+pub mod sgd;
+pub mod softmax_head;
+pub mod state;
+pub mod task;
+pub mod tensorboard;
+pub mod threads;
+pub mod trainer;
+
+pub use atomic_file::write_atomically;
+pub use checkpoint::CheckpointError;
+pub use config::TrainConfig;
+pub use error::TrainError;
+pub use flags::TrainFlags;
+pub use interrupt::Interrupt;
+pub use manifest::Manifest;
+pub use manifest::PluginRecord;
+pub use order::order_rng;
+pub use run_folder::RunError;
+pub use run_folder::{RunFolder, RunMode, RunRequest};
+pub use seeding::{Stream, derive};
+pub use task::{BatchLoss, Goal, LossPhase, Task};
+pub use threads::set_threads;
+pub use trainer::{Outcome, Summary, fit};

@@ -1,0 +1,414 @@
+//! The folder of a run: created whole, refused when taken, taken up again only with the same settings.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::atomic_file::write_atomically;
+use crate::error::FileError;
+use crate::manifest::{Manifest, Resumption, sha256_text};
+use crate::settings;
+
+const CONFIG: &str = "config.toml";
+const MANIFEST: &str = "manifest.json";
+const CHECKPOINTS: &str = "checkpoints";
+const LAST: &str = "last.safetensors";
+const PREVIOUS: &str = "previous.safetensors";
+const LOCK: &str = ".lock";
+
+/// Whether a run starts, goes on, or replaces another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunMode {
+    /// The folder must not exist.
+    New,
+    /// `--resume`: the folder must hold a run.
+    Resume,
+    /// `--overwrite`: a run in the folder is replaced.
+    Overwrite,
+}
+
+/// Why a folder cannot be used for a run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It exists, and neither flag was given.
+    #[error("{} exists; give --resume to go on with that run, --overwrite to replace it, or another --run", folder.display())]
+    Exists {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// `--resume` without a run there.
+    #[error("{} holds no run to resume ({missing} is missing); leave out --resume to start one", folder.display())]
+    NothingToResume {
+        /// The folder.
+        folder: PathBuf,
+        /// What every run has.
+        missing: &'static str,
+    },
+    /// `--resume` of a run that wrote no checkpoint.
+    #[error("{} holds no checkpoint to resume from; give --overwrite to start it again", folder.display())]
+    NoCheckpoint {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// `--overwrite` of something that is not a run.
+    #[error("{} is not a run folder (it has no {MANIFEST} and {CONFIG}), so --overwrite will not delete it; give another --run", folder.display())]
+    NotARun {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Another process trains there.
+    #[error("another process is using {}; wait for it or give another --run", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The settings are not those of the run to resume.
+    #[error("{} was started with other settings: {difference}. Resume with the same, or start a new run", folder.display())]
+    OtherSettings {
+        /// The folder.
+        folder: PathBuf,
+        /// First difference.
+        difference: String,
+    },
+    /// `--resume` or `--overwrite` without `--run`.
+    #[error("--resume and --overwrite need --run FOLDER, the run they are about")]
+    NoFolder,
+    /// A file of the folder is not what the toolkit writes.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl RunError {
+    /// 2 for wrong usage, 1 for a failure.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, RunError::File(_) | RunError::Malformed { .. }) { 1 } else { 2 }
+    }
+}
+
+/// What [`RunFolder::open`] needs to know.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// `--run`; `None` for `<root>/<name>-NNN`.
+    pub folder: Option<PathBuf>,
+    /// Where numbered runs go: `runs`.
+    pub root: PathBuf,
+    /// Start of a numbered run's name: `<task>-<loss>`.
+    pub name: String,
+    /// New, resume or overwrite.
+    pub mode: RunMode,
+    /// The resolved configuration, TOML.
+    pub config: String,
+    /// Versions, data and so on.
+    pub manifest: Manifest,
+}
+
+/// An open run folder. Until [`RunFolder::keep`], dropping it undoes the creation.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    resumed: bool,
+    settings_hash: String,
+    /// A replaced run, out of the way until the new one has taken its first step.
+    replaced: Option<PathBuf>,
+    provisional: bool,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Says early, before data are read, whether [`RunFolder::open`] would refuse. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`RunFolder::open`], settings excepted.
+    pub fn check(folder: Option<&Path>, mode: RunMode) -> Result<(), RunError> {
+        let Some(folder) = folder else {
+            return if mode == RunMode::New { Ok(()) } else { Err(RunError::NoFolder) };
+        };
+        let exists = folder.symlink_metadata().is_ok();
+        match mode {
+            RunMode::New if exists => Err(RunError::Exists { folder: folder.into() }),
+            RunMode::Overwrite if exists && !may_overwrite(folder) => Err(RunError::NotARun { folder: folder.into() }),
+            RunMode::Resume => {
+                for missing in [CONFIG, MANIFEST, CHECKPOINTS] {
+                    if !folder.join(missing).exists() {
+                        return Err(RunError::NothingToResume { folder: folder.into(), missing });
+                    }
+                }
+                if ![LAST, PREVIOUS].iter().any(|file| folder.join(CHECKPOINTS).join(file).exists()) {
+                    return Err(RunError::NoCheckpoint { folder: folder.into() });
+                }
+                lock(folder).map(drop)
+            }
+            RunMode::Overwrite if is_run(folder) => lock(folder).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// The resolved configuration that a run folder was started with, TOML.
+    ///
+    /// # Errors
+    /// [`RunError::File`] when there is none.
+    pub fn stored_config(folder: &Path) -> Result<String, RunError> {
+        let path = folder.join(CONFIG);
+        Ok(std::fs::read_to_string(&path).map_err(FileError::on("read", &path))?)
+    }
+
+    /// Creates or takes up the folder of a run, with `config.toml`, `manifest.json` and `checkpoints/`.
+    ///
+    /// # Errors
+    /// See [`RunError`]. A folder that was created is removed again.
+    pub fn open(request: &RunRequest) -> Result<RunFolder, RunError> {
+        RunFolder::check(request.folder.as_deref(), request.mode)?;
+        match (&request.folder, request.mode) {
+            (Some(folder), RunMode::Resume) => RunFolder::take_up(folder, request),
+            (Some(folder), _) => {
+                let replaced = set_aside(folder, request.mode)?;
+                let created = match create_all_but_last(folder) {
+                    Ok(()) => std::fs::create_dir(folder).map_err(FileError::on("create", folder)),
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = created {
+                    restore(replaced.as_deref(), folder);
+                    return Err(error.into());
+                }
+                RunFolder::fill(folder.clone(), replaced, request)
+            }
+            (None, _) => RunFolder::fill(create_numbered(&request.root, &request.name)?, None, request),
+        }
+    }
+
+    fn fill(path: PathBuf, replaced: Option<PathBuf>, request: &RunRequest) -> Result<RunFolder, RunError> {
+        let opened = (|| {
+            let lock = lock(&path)?;
+            let checkpoints = path.join(CHECKPOINTS);
+            std::fs::create_dir(&checkpoints).map_err(FileError::on("create", &checkpoints))?;
+            let settings_hash = settings_hash(&path, &request.config)?;
+            write_text(&path.join(CONFIG), &request.config)?;
+            write_json(&path.join(MANIFEST), &request.manifest)?;
+            Ok((lock, settings_hash))
+        })();
+        match opened {
+            Ok((lock, settings_hash)) => {
+                Ok(RunFolder { path, resumed: false, settings_hash, replaced, provisional: true, _lock: lock })
+            }
+            Err(error) => {
+                let _ = std::fs::remove_dir_all(&path);
+                restore(replaced.as_deref(), &path);
+                Err(error)
+            }
+        }
+    }
+
+    fn take_up(folder: &Path, request: &RunRequest) -> Result<RunFolder, RunError> {
+        let lock = lock(folder)?;
+        let manifest_path = folder.join(MANIFEST);
+        let text = std::fs::read_to_string(&manifest_path).map_err(FileError::on("read", &manifest_path))?;
+        let mut manifest: Manifest = serde_json::from_str(&text)
+            .map_err(|error| RunError::Malformed { path: manifest_path.clone(), reason: error.to_string() })?;
+        let other = |difference: String| RunError::OtherSettings { folder: folder.to_path_buf(), difference };
+        let stored = RunFolder::stored_config(folder)?;
+        if let Some(difference) = settings::difference(&parse(folder, &stored)?, &parse(folder, &request.config)?) {
+            return Err(other(difference));
+        }
+        if manifest.data != request.manifest.data {
+            return Err(other(data_difference(&manifest, &request.manifest)));
+        }
+        for plugin in &request.manifest.plugins {
+            if manifest.plugins.iter().any(|old| old.id == plugin.id && old.sha256 != plugin.sha256) {
+                eprintln!(
+                    "warning: {} has changed since the run was started; the result will mix both builds",
+                    plugin.path.display()
+                );
+            }
+        }
+        manifest
+            .resumed
+            .push(Resumption { time: request.manifest.started.clone(), command: request.manifest.command.clone() });
+        // The keys that may change (more epochs, say) are now as given.
+        write_text(&folder.join(CONFIG), &request.config)?;
+        write_json(&manifest_path, &manifest)?;
+        Ok(RunFolder {
+            path: folder.to_path_buf(),
+            resumed: true,
+            settings_hash: settings_hash(folder, &request.config)?,
+            replaced: None,
+            provisional: false,
+            _lock: lock,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where checkpoints go.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
+    }
+
+    /// The newest checkpoint: `last.safetensors`.
+    pub fn last_checkpoint(&self) -> PathBuf {
+        self.checkpoints().join(LAST)
+    }
+
+    /// The checkpoint before it: `previous.safetensors`.
+    pub fn previous_checkpoint(&self) -> PathBuf {
+        self.checkpoints().join(PREVIOUS)
+    }
+
+    /// The weights with the best validation value: `best.safetensors`.
+    pub fn best_checkpoint(&self) -> PathBuf {
+        self.checkpoints().join("best.safetensors")
+    }
+
+    /// Whether the run was taken up with `--resume`.
+    pub fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// SHA-256 of the settings that must stay the same for a run to be resumed.
+    pub fn settings_hash(&self) -> &str {
+        &self.settings_hash
+    }
+
+    /// From here on the folder stays, and a run that it replaces is gone. The training loop calls this after
+    /// its first step.
+    ///
+    /// # Errors
+    /// [`RunError::File`] when the replaced run cannot be deleted.
+    pub fn keep(&mut self) -> Result<(), RunError> {
+        self.provisional = false;
+        if let Some(replaced) = self.replaced.take() {
+            std::fs::remove_dir_all(&replaced).map_err(FileError::on("delete", &replaced))?;
+        }
+        Ok(())
+    }
+
+    /// Writes `results.json`, atomically.
+    ///
+    /// # Errors
+    /// [`RunError::File`] when the disk refuses.
+    pub fn write_results(&self, results: &impl Serialize) -> Result<PathBuf, RunError> {
+        let path = self.path.join("results.json");
+        write_json(&path, results)?;
+        Ok(path)
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if self.provisional {
+            let _ = std::fs::remove_dir_all(&self.path);
+            restore(self.replaced.as_deref(), &self.path);
+        }
+    }
+}
+
+fn is_run(folder: &Path) -> bool {
+    folder.join(MANIFEST).is_file() && folder.join(CONFIG).is_file()
+}
+
+/// Only a run, or nothing at all, may be deleted.
+fn may_overwrite(folder: &Path) -> bool {
+    let is_real = folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+    let is_empty = || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    is_real && (is_run(folder) || is_empty())
+}
+
+fn set_aside(folder: &Path, mode: RunMode) -> Result<Option<PathBuf>, FileError> {
+    if mode != RunMode::Overwrite || !folder.exists() {
+        return Ok(None);
+    }
+    // `runs/x/` and `runs/x/.` have the file name `x` or none; the canonical path always has one.
+    let real = std::fs::canonicalize(folder).map_err(FileError::on("find", folder))?;
+    let name = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let aside = real.with_file_name(format!(".{name}.replaced-{}", std::process::id()));
+    std::fs::rename(&real, &aside).map_err(FileError::on("move", folder))?;
+    Ok(Some(aside))
+}
+
+fn restore(replaced: Option<&Path>, folder: &Path) {
+    if let Some(replaced) = replaced
+        && std::fs::rename(replaced, folder).is_err()
+    {
+        eprintln!("warning: the run that was to be replaced is now in {}", replaced.display());
+    }
+}
+
+fn create_all_but_last(folder: &Path) -> Result<(), FileError> {
+    match folder.parent() {
+        Some(parent) => std::fs::create_dir_all(parent).map_err(FileError::on("create", parent)),
+        None => Ok(()),
+    }
+}
+
+/// Creates the next free `<root>/<name>-NNN`. `create_dir` fails on a folder that exists, so two processes never share one.
+fn create_numbered(root: &Path, name: &str) -> Result<PathBuf, RunError> {
+    std::fs::create_dir_all(root).map_err(FileError::on("create", root))?;
+    let prefix = format!("{name}-");
+    let highest = std::fs::read_dir(root)
+        .map_err(FileError::on("read", root))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix(&prefix)?.parse::<u32>().ok())
+        .max()
+        .unwrap_or(0);
+    for number in highest + 1.. {
+        let folder = root.join(format!("{name}-{number:03}"));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(FileError::on("create", &folder)(error).into()),
+        }
+    }
+    Err(RunError::Exists { folder: root.join(prefix) })
+}
+
+/// Held as long as the run is open; the system releases it when the process ends, however it ends.
+fn lock(folder: &Path) -> Result<File, RunError> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).map_err(FileError::on("create", &path))?;
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => Err(RunError::InUse { folder: folder.into() }),
+        // Some network file systems have no locks; training there is better than refusing.
+        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+fn parse(folder: &Path, text: &str) -> Result<toml::Table, RunError> {
+    text.parse()
+        .map_err(|error: toml::de::Error| RunError::Malformed { path: folder.join(CONFIG), reason: error.to_string() })
+}
+
+fn settings_hash(folder: &Path, config: &str) -> Result<String, RunError> {
+    Ok(sha256_text(&settings::canonical(&parse(folder, config)?)))
+}
+
+fn data_difference(old: &Manifest, new: &Manifest) -> String {
+    let names = old.data.keys().chain(new.data.keys());
+    let changed = names.into_iter().find(|name| old.data.get(*name) != new.data.get(*name));
+    format!("the contents of the data file `{}` are not the same", changed.map_or("", String::as_str))
+}
+
+fn write_text(path: &Path, text: &str) -> Result<(), FileError> {
+    write_atomically(path, |file| file.write_all(text.as_bytes())).map_err(FileError::on("write", path))
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    let write = |file: &mut File| {
+        serde_json::to_writer_pretty(&mut *file, value)?;
+        file.write_all(b"\n")
+    };
+    write_atomically(path, write).map_err(FileError::on("write", path))
+}
+
+#[cfg(test)]
+mod tests;

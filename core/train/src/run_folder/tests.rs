@@ -1,0 +1,185 @@
+use super::*;
+use crate::manifest::PluginRecord;
+
+fn request(folder: &Path, mode: RunMode) -> RunRequest {
+    let mut manifest = Manifest::collect(1);
+    manifest.data.insert("train.txt".into(), "aa".into());
+    RunRequest {
+        folder: Some(folder.to_path_buf()),
+        root: folder.with_file_name("runs"),
+        name: "dialogue-eureka".into(),
+        mode,
+        config: "lr = 0.1\nepochs = 3\n".into(),
+        manifest,
+    }
+}
+
+/// A kept run in a fresh temporary folder.
+fn kept() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let mut run = RunFolder::open(&request(&path, RunMode::New)).unwrap();
+    run.keep().unwrap();
+    std::fs::write(run.last_checkpoint(), "").unwrap();
+    (folder, path)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_new_run_has_its_files_and_stays_once_kept() {
+    let (_folder, path) = kept();
+    assert_eq!(names(&path), [".lock", "checkpoints", "config.toml", "manifest.json"]);
+    assert_eq!(RunFolder::stored_config(&path).unwrap(), "lr = 0.1\nepochs = 3\n");
+}
+
+#[test]
+fn a_run_that_never_started_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    drop(RunFolder::open(&request(&path, RunMode::New)).unwrap());
+    assert!(!path.exists());
+    let mut malformed = request(&path, RunMode::New);
+    malformed.config = "lr = ".into();
+    assert!(matches!(RunFolder::open(&malformed), Err(RunError::Malformed { .. })));
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_existing_folder_is_refused_with_both_ways_out() {
+    let (folder, path) = kept();
+    let error = RunFolder::open(&request(&path, RunMode::New)).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    let text = error.to_string();
+    assert!(text.contains("--resume") && text.contains("--overwrite"), "{text}");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(RunFolder::check(Some(&file), RunMode::New), Err(RunError::Exists { .. })));
+}
+
+#[test]
+fn overwrite_deletes_runs_and_nothing_else() {
+    let (folder, path) = kept();
+    std::fs::write(path.join("results.json"), "{}").unwrap();
+    let mut run = RunFolder::open(&request(&path, RunMode::Overwrite)).unwrap();
+    run.keep().unwrap();
+    assert!(!path.join("results.json").exists());
+    assert_eq!(names(folder.path()), ["run"], "the replaced run is gone");
+
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join("thesis.tex"), "x").unwrap();
+    let error = RunFolder::open(&request(&home, RunMode::Overwrite)).unwrap_err();
+    assert!(matches!(error, RunError::NotARun { .. }), "{error}");
+    assert_eq!(names(&home), ["thesis.tex"]);
+}
+
+#[test]
+fn overwrite_that_never_started_brings_the_old_run_back() {
+    let (folder, path) = kept();
+    std::fs::write(path.join("results.json"), "{}").unwrap();
+    drop(RunFolder::open(&request(&path, RunMode::Overwrite)).unwrap());
+    assert!(path.join("results.json").exists());
+    assert_eq!(names(folder.path()), ["run"]);
+}
+
+#[test]
+fn overwrite_takes_a_new_or_an_empty_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    RunFolder::open(&request(&path, RunMode::Overwrite)).unwrap().keep().unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    RunFolder::check(Some(&empty), RunMode::Overwrite).unwrap();
+    RunFolder::open(&request(&empty, RunMode::Overwrite)).unwrap().keep().unwrap();
+    assert!(empty.join("manifest.json").exists());
+}
+
+#[test]
+fn resume_takes_the_run_up_and_notes_it() {
+    let (_folder, path) = kept();
+    let mut longer = request(&path, RunMode::Resume);
+    longer.config = "epochs = 9\nlr = 0.1\n".into();
+    let run = RunFolder::open(&longer).unwrap();
+    assert!(run.resumed());
+    drop(run);
+    assert_eq!(RunFolder::stored_config(&path).unwrap(), longer.config, "a resumed run is not undone");
+    let manifest: Manifest =
+        serde_json::from_str(&std::fs::read_to_string(path.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest.resumed.len(), 1);
+}
+
+#[test]
+fn resume_needs_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().join("none"), folder.path().to_path_buf()] {
+        let error = RunFolder::open(&request(&path, RunMode::Resume)).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("no run to resume"), "{error}");
+    }
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    let (_kept, path) = kept();
+    std::fs::remove_file(path.join("checkpoints/last.safetensors")).unwrap();
+    let error = RunFolder::check(Some(&path), RunMode::Resume).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("no checkpoint to resume from"), "{error}");
+    assert!(matches!(RunFolder::check(None, RunMode::Resume), Err(RunError::NoFolder)));
+    assert!(matches!(RunFolder::check(None, RunMode::Overwrite), Err(RunError::NoFolder)));
+}
+
+#[test]
+fn resume_refuses_other_settings_and_other_data_by_name() {
+    let (_folder, path) = kept();
+    let mut other = request(&path, RunMode::Resume);
+    other.config = "lr = 0.2\n".into();
+    let error = RunFolder::open(&other).unwrap_err().to_string();
+    assert!(error.contains("`lr` was 0.1 and is now 0.2"), "{error}");
+    let mut data = request(&path, RunMode::Resume);
+    data.manifest.data.insert("train.txt".into(), "bb".into());
+    let error = RunFolder::open(&data).unwrap_err().to_string();
+    assert!(error.contains("`train.txt`"), "{error}");
+    let mut plugin = request(&path, RunMode::Resume);
+    plugin.manifest.plugins.push(PluginRecord { id: "eureka".into(), path: "x.so".into(), sha256: "cc".into() });
+    RunFolder::open(&plugin).unwrap();
+}
+
+#[test]
+fn a_run_in_use_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let mut run = RunFolder::open(&request(&path, RunMode::New)).unwrap();
+    run.keep().unwrap();
+    std::fs::write(run.last_checkpoint(), "").unwrap();
+    for mode in [RunMode::Resume, RunMode::Overwrite] {
+        assert!(matches!(RunFolder::open(&request(&path, mode)), Err(RunError::InUse { .. })), "{mode:?}");
+    }
+    drop(run);
+    RunFolder::open(&request(&path, RunMode::Resume)).unwrap();
+}
+
+#[test]
+fn numbered_folders_count_on_from_the_highest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut numbered = request(&folder.path().join("x"), RunMode::New);
+    numbered.folder = None;
+    for taken in ["dialogue-eureka-002", "dialogue-eureka-x", "dialogue-focal-009"] {
+        std::fs::create_dir_all(numbered.root.join(taken)).unwrap();
+    }
+    let first = RunFolder::open(&numbered).unwrap();
+    let second = RunFolder::open(&numbered).unwrap();
+    assert!(first.path().ends_with("runs/dialogue-eureka-003"));
+    assert!(second.path().ends_with("runs/dialogue-eureka-004"));
+}
+
+#[test]
+fn results_are_written_whole() {
+    let (_folder, path) = kept();
+    let run = RunFolder::open(&request(&path, RunMode::Resume)).unwrap();
+    let written = run.write_results(&serde_json::json!({ "f1": 0.5 })).unwrap();
+    assert_eq!(std::fs::read_to_string(written).unwrap(), "{\n  \"f1\": 0.5\n}\n");
+}

@@ -1,0 +1,81 @@
+//! What a task gives the training loop: data order, a loss for a batch, and a validation.
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+use tch::nn::VarStore;
+
+use crate::error::TrainError;
+
+/// Which of the two losses an epoch trains with (`--defer-epochs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossPhase {
+    /// Epochs `1..=defer_epochs`: the base loss (`--base-loss`).
+    Base,
+    /// All later epochs: the chosen loss (`--loss`).
+    Main,
+}
+
+/// Whether a smaller or a larger value of the monitored metric is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Smaller is better: a loss, a perplexity.
+    Minimise,
+    /// Larger is better: an accuracy, an F1.
+    Maximise,
+}
+
+impl Goal {
+    /// Whether `value` beats `best`. NaN beats nothing.
+    pub fn better(self, value: f64, best: f64) -> bool {
+        match self {
+            Goal::Minimise => value < best,
+            Goal::Maximise => value > best,
+        }
+    }
+}
+
+/// The loss of one batch.
+#[derive(Debug)]
+pub struct BatchLoss {
+    /// Sum over the batch, a scalar that carries the graph.
+    pub sum: Tensor,
+    /// Examples or target tokens that `sum` adds up; above zero. The gradient is that of `sum / units`.
+    pub units: f64,
+}
+
+/// A model with its data, as the training loop sees it.
+///
+/// All state that decides the next step must be a function of (seed, epoch, step) or live in
+/// [`Task::variables`] (a running normaliser, say, as a variable that needs no gradient), or a
+/// resumed run would not end with the same bytes.
+pub trait Task {
+    /// Everything that is trained and saved. Variables that require a gradient are trained.
+    fn variables(&self) -> &VarStore;
+
+    /// The batches of an epoch (from 1), in order, as indices that [`Task::forward`] understands.
+    /// A pure function of the seed and the epoch, so that (epoch, index) is a position to resume from.
+    fn batches(&self, epoch: usize) -> Result<Vec<Vec<usize>>, TrainError>;
+
+    /// The loss of one batch, with its graph. libtorch's generator has been seeded for this step.
+    fn forward(&mut self, batch: &[usize], phase: LossPhase) -> Result<BatchLoss, TrainError>;
+
+    /// Metrics on the validation data, called without gradients after each epoch; a loss among them is that
+    /// of `phase`. libtorch's generator has been seeded for this epoch.
+    fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError>;
+
+    /// The validation metric that selects the best checkpoint and drives the plateau schedule and
+    /// early stopping.
+    fn monitor(&self) -> (&str, Goal);
+
+    /// What [`BatchLoss::units`] counts, in the plural.
+    fn units_name(&self) -> &str {
+        "examples"
+    }
+
+    /// Whether weight decay applies to the variable of this name.
+    fn decays(&self, _name: &str) -> bool {
+        true
+    }
+}

@@ -1,0 +1,345 @@
+//! The training loop, one for all tasks.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::clipping::{clip_factor, gradient_norm};
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::interrupt::Interrupt;
+use crate::memory::peak_resident_bytes;
+use crate::metrics::{Metrics, Record};
+use crate::progress::{Pace, Progress};
+use crate::run_folder::RunFolder;
+use crate::schedule::{Decay, Position};
+use crate::seeding::{Stream, seed_libtorch};
+use crate::sgd::Sgd;
+use crate::state::{LossSum, TrainState};
+use crate::task::Task;
+
+/// How a call of [`fit`] ended without an error.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// All epochs are done, or patience ran out.
+    Finished(Summary),
+    /// A stop was requested; the checkpoint to resume from is written.
+    Interrupted(Summary),
+}
+
+/// What a run amounted to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Epochs completed.
+    pub epochs: usize,
+    /// Steps taken.
+    pub steps: u64,
+    /// Whether patience ran out before the last epoch.
+    pub stopped_early: bool,
+    /// The best validation value, whose weights are in `checkpoints/best.safetensors`; none before the first validation.
+    pub best: Option<BestValue>,
+    /// Seconds of training and validation, earlier parts of a resumed run included.
+    pub seconds: f64,
+    /// Peak resident memory of this process, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// The newest checkpoint.
+    pub last_checkpoint: PathBuf,
+}
+
+/// A validation value with where it came from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BestValue {
+    /// Name of the metric.
+    pub metric: String,
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// The value.
+    pub value: f64,
+}
+
+/// Trains a task in a run folder, from the start or, for a resumed folder, from its last checkpoint. Before the
+/// call the task must have built its variables; their first values should come from
+/// [`Stream::Weights`](crate::seeding::Stream::Weights).
+///
+/// A run that was stopped anywhere and resumed ends with the same bytes of weights, velocities and metrics
+/// (their field `seconds` apart) as one that never was, given the same machine and number of threads.
+/// libtorch's random generator belongs to the process, so only one run may train in it at a time.
+///
+/// # Errors
+/// [`TrainError`]; the last good checkpoint stays.
+pub fn fit(
+    task: &mut dyn Task,
+    config: &TrainConfig,
+    run: &mut RunFolder,
+    interrupt: &Interrupt,
+) -> Result<Outcome, TrainError> {
+    config.check()?;
+    let mut sgd = Sgd::new(task.variables(), config.sgd, |name| task.decays(name))?;
+    let mut state = TrainState::new(run.settings_hash());
+    let metrics = if run.resumed() {
+        state = restore(task, &mut sgd, run)?;
+        Metrics::resume(run.path(), state.records, state.step)?
+    } else {
+        Metrics::create(run.path())?
+    };
+    let progress = Progress::new(config.schedule.epochs, task.units_name(), config.quiet);
+    let mut fit = Fit { task, config, run, interrupt, sgd, state, metrics, progress };
+    let finished = fit.run();
+    fit.progress.finish();
+    let summary = fit.summary();
+    Ok(if finished? { Outcome::Finished(summary) } else { Outcome::Interrupted(summary) })
+}
+
+/// Loads the last checkpoint, or the one before it when the last is damaged.
+fn restore(task: &dyn Task, sgd: &mut Sgd, run: &RunFolder) -> Result<TrainState, TrainError> {
+    let (last, previous) = (run.last_checkpoint(), run.previous_checkpoint());
+    let checkpoint = match Checkpoint::read(&last) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) if previous.exists() => {
+            let checkpoint = Checkpoint::read(&previous).map_err(|second| {
+                let reason = format!("{error}; {second}; start the run again with --overwrite");
+                CheckpointError::Damaged { path: run.checkpoints(), reason }
+            })?;
+            eprintln!("warning: {error}; going on from {}", previous.display());
+            checkpoint
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if checkpoint.state().settings != run.settings_hash() {
+        return Err(checkpoint.mismatch("it was written with other settings than this run's".into()).into());
+    }
+    checkpoint.load(task.variables(), sgd)?;
+    Ok(checkpoint.state().clone())
+}
+
+struct Fit<'a> {
+    task: &'a mut dyn Task,
+    config: &'a TrainConfig,
+    run: &'a mut RunFolder,
+    interrupt: &'a Interrupt,
+    sgd: Sgd,
+    state: TrainState,
+    metrics: Metrics,
+    progress: Progress,
+}
+
+/// What one step found, for its record.
+struct Step {
+    lr: f64,
+    gradient_norm: f64,
+}
+
+/// The clock of the records: units and time since the last one, in this process.
+struct Window {
+    start: Instant,
+    units: f64,
+}
+
+impl Window {
+    fn new() -> Window {
+        Window { start: Instant::now(), units: 0.0 }
+    }
+
+    fn rate(&self) -> f64 {
+        self.units / self.start.elapsed().as_secs_f64()
+    }
+}
+
+impl Fit<'_> {
+    /// Returns whether the run is finished, as against interrupted.
+    fn run(&mut self) -> Result<bool, TrainError> {
+        while self.state.epoch <= self.config.schedule.epochs && !self.state.stopping.stopped() {
+            if !self.train_epoch()? {
+                return Ok(false);
+            }
+            self.end_epoch()?;
+            if self.interrupt.requested() {
+                return Ok(self.state.epoch > self.config.schedule.epochs || self.state.stopping.stopped());
+            }
+        }
+        Ok(true)
+    }
+
+    /// The rest of the current epoch; returns `false` when interrupted, with a checkpoint written.
+    fn train_epoch(&mut self) -> Result<bool, TrainError> {
+        let epoch = self.state.epoch;
+        let batches = self.task.batches(epoch)?;
+        if batches.is_empty() {
+            return Err(TrainError::NoBatches { epoch });
+        }
+        let count = batches.len();
+        if self.state.batch > count {
+            return Err(TrainError::Settings(format!(
+                "the checkpoint is at batch {} of epoch {epoch}, which now has {count}: the data have changed",
+                self.state.batch
+            )));
+        }
+        self.progress.begin_epoch(epoch, self.state.batch, count);
+        let mut window = Window::new();
+        for batch in batches.iter().skip(self.state.batch) {
+            let step = self.step(batch, count, &mut window)?;
+            let last = self.state.batch == count;
+            let pace = Pace {
+                epoch,
+                done: self.state.batch,
+                batches: count,
+                loss: self.state.recent_loss.mean(),
+                rate: window.rate(),
+            };
+            self.progress.step(|| pace);
+            if last || every(self.config.log_every, self.state.step) {
+                self.record_step(&step, &window)?;
+                self.progress.record(pace);
+                window = Window::new();
+            }
+            if self.interrupt.requested() {
+                self.save()?;
+                return Ok(false);
+            }
+            // The end of the epoch has its own, after validation.
+            if !last && every(self.config.checkpoint_every, self.state.step) {
+                self.save()?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn step(&mut self, batch: &[usize], count: usize, window: &mut Window) -> Result<Step, TrainError> {
+        let TrainState { epoch, batch: index, step, .. } = self.state;
+        seed_libtorch(self.config.seed, Stream::Step, step);
+        let loss = self.task.forward(batch, self.config.phase(epoch))?;
+        let wrong = |reason: &str| TrainError::Batch { epoch, batch: index + 1, reason: reason.into() };
+        if !(loss.units > 0.0 && loss.units.is_finite()) {
+            return Err(wrong(&format!("its loss sums over {} {}", loss.units, self.task.units_name())));
+        }
+        if loss.sum.numel() != 1 || !loss.sum.requires_grad() {
+            return Err(wrong("its loss is not a scalar with a graph"));
+        }
+        let sum = loss.sum.f_double_value(&[])?;
+        self.check_finite("loss", sum)?;
+        let gradients = self.sgd.gradients(&loss.sum.f_div_scalar(loss.units)?)?;
+        let norm = gradient_norm(&gradients)?;
+        self.check_finite("gradient norm", norm)?;
+
+        let at = Position { step, epoch, batch: index, batches: count };
+        let lr = self.config.schedule.rate(at, self.state.plateau.scale());
+        let scale = self.config.clip_norm.map_or(1.0, |largest| clip_factor(norm, largest));
+        self.sgd.step(&gradients, scale, lr)?;
+
+        if step == 0 {
+            self.run.keep()?;
+        }
+        self.state.step += 1;
+        self.state.batch += 1;
+        self.state.epoch_loss.add(sum, loss.units);
+        self.state.recent_loss.add(sum, loss.units);
+        window.units += loss.units;
+        Ok(Step { lr, gradient_norm: norm })
+    }
+
+    fn check_finite(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let checkpoint = Some(self.run.last_checkpoint()).filter(|path| path.exists());
+        Err(TrainError::NonFinite { what, value, epoch: self.state.epoch, step: self.state.step + 1, checkpoint })
+    }
+
+    fn record_step(&mut self, step: &Step, window: &Window) -> Result<(), TrainError> {
+        let values = vec![
+            ("loss".to_string(), self.state.recent_loss.mean()),
+            ("lr".to_string(), step.lr),
+            ("gradient_norm".to_string(), step.gradient_norm),
+        ];
+        let timings = vec![(format!("{}_per_second", self.task.units_name()), window.rate())];
+        self.state.recent_loss = LossSum::default();
+        self.record("train", values, timings)
+    }
+
+    fn record(
+        &mut self,
+        kind: &'static str,
+        values: Vec<(String, f64)>,
+        timings: Vec<(String, f64)>,
+    ) -> Result<(), TrainError> {
+        let TrainState { epoch, step, .. } = self.state;
+        let phase = self.config.phase(epoch);
+        Ok(self.metrics.write(&Record { kind, epoch, step, phase, values, timings })?)
+    }
+
+    /// Validation, what follows from it, and the checkpoints.
+    fn end_epoch(&mut self) -> Result<(), TrainError> {
+        let epoch = self.state.epoch;
+        let train_loss = self.state.epoch_loss.mean();
+        self.record("epoch", vec![("loss".into(), train_loss)], Vec::new())?;
+
+        seed_libtorch(self.config.seed, Stream::Validation, epoch as u64);
+        let start = Instant::now();
+        let results = tch::no_grad(|| self.task.validate(self.config.phase(epoch)))?;
+        let took = start.elapsed().as_secs_f64();
+        let (monitor, goal) = self.task.monitor();
+        let monitor = monitor.to_string();
+        let value = *results.get(&monitor).ok_or_else(|| TrainError::NoMonitor {
+            wanted: monitor.clone(),
+            reported: results.keys().cloned().collect::<Vec<_>>().join(", "),
+        })?;
+        let line = results.iter().map(|(name, value)| format!(", {name} {value:.4}")).collect::<String>();
+        self.record("valid", results.into_iter().collect(), vec![("validation".into(), took)])?;
+
+        // Values of the base loss and of the chosen one do not compare; the best weights of the former are not
+        // a result of the latter, and patience with it must not end the run before the other had its turn.
+        if epoch == self.config.defer_epochs + 1 {
+            self.state.plateau.restart();
+            self.state.stopping.restart();
+        }
+        if let Decay::Plateau(plateau) = self.config.schedule.decay {
+            self.state.plateau.observe(value, goal, plateau);
+        }
+        let patience = if epoch <= self.config.defer_epochs { 0 } else { self.config.patience };
+        let improved = self.state.stopping.observe(epoch, value, goal, patience);
+        let note = if improved { " (best so far)" } else { "" };
+        self.progress
+            .line(&format!("epoch {epoch}/{}: train loss {train_loss:.4}{line}{note}", self.config.schedule.epochs));
+
+        self.state.epoch += 1;
+        self.state.batch = 0;
+        self.state.epoch_loss = LossSum::default();
+        self.state.records = self.metrics.records();
+        // Best before last: a crash between the two repeats the epoch, which writes the same best again.
+        if improved {
+            checkpoint::save(&self.run.best_checkpoint(), self.task.variables(), None, &self.state, None)?;
+        }
+        self.save()
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        self.metrics.sync()?;
+        self.state.records = self.metrics.records();
+        let (last, previous) = (self.run.last_checkpoint(), self.run.previous_checkpoint());
+        let variables = self.task.variables();
+        Ok(checkpoint::save(&last, variables, Some(&self.sgd), &self.state, Some(&previous))?)
+    }
+
+    fn summary(&self) -> Summary {
+        let best = self.state.stopping.best().map(|best| BestValue {
+            metric: self.task.monitor().0.to_string(),
+            epoch: best.epoch,
+            value: best.value.0,
+        });
+        Summary {
+            epochs: self.state.epoch - 1,
+            steps: self.state.step,
+            stopped_early: self.state.stopping.stopped(),
+            best,
+            seconds: self.metrics.elapsed(),
+            peak_memory_bytes: peak_resident_bytes(),
+            last_checkpoint: self.run.last_checkpoint(),
+        }
+    }
+}
+
+fn every(period: u64, step: u64) -> bool {
+    period > 0 && step.is_multiple_of(period)
+}

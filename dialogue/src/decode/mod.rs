@@ -1,0 +1,134 @@
+//! Replies from a model: greedy, beam search, and sampling from all, the top `k` or the nucleus of tokens.
+//!
+//! Every reply ends with the end token: one that reaches `--max-length` is made to end there, and its log-probability counts that.
+//! Padding, start and unknown tokens are never generated.
+
+mod beam;
+mod constraints;
+#[cfg(test)]
+mod markov;
+mod options;
+mod tokenwise;
+
+pub use options::{DecodeMethod, DecodeOptions};
+
+use tch::{Device, Tensor};
+
+use self::constraints::Constraints;
+use crate::model::{Batch, ModelError, ReplyModel, Special};
+
+/// A decoded reply.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hypothesis {
+    /// The reply's tokens, without the end token.
+    pub tokens: Vec<u32>,
+    /// `log p(reply, end | history)` in nats under the model itself, before temperature, truncation and constraints.
+    pub log_probability: f64,
+}
+
+/// Why replies could not be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// An option outside its range.
+    #[error("{flag} {found}: should be {expected}")]
+    Option {
+        /// The flag, with its dashes.
+        flag: &'static str,
+        /// The value given.
+        found: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A token that the model does not have.
+    #[error("history {example} has the token {token}, but the model knows tokens 0 to {}", vocabulary.saturating_sub(1))]
+    Token {
+        /// Which history, from 0.
+        example: usize,
+        /// The token.
+        token: u32,
+        /// Number of tokens of the model.
+        vocabulary: usize,
+    },
+    /// Special tokens that the model does not have.
+    #[error("{special:?} is outside the model's vocabulary of {vocabulary} tokens")]
+    Special {
+        /// The special tokens.
+        special: Special,
+        /// Number of tokens of the model.
+        vocabulary: usize,
+    },
+    /// Logits that are not numbers, or infinite.
+    #[error(
+        "the model gives no finite probability to any token of reply {example} at position {step}; are its weights finite?"
+    )]
+    NonFinite {
+        /// Which history, from 0.
+        example: usize,
+        /// The token's position in the reply, from 0.
+        step: usize,
+    },
+    /// A model that cannot be evaluated.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// Decodes one reply for each history, in their order.
+///
+/// Histories of similar length share a batch, and replies that have ended leave it. With the sampling methods, the reply to
+/// `histories[i]` depends on `--decode-seed` and `i`, and not on the batch size or on the other histories.
+///
+/// # Errors
+/// [`DecodeError::Option`], [`DecodeError::Token`] and [`DecodeError::Special`] before any work; [`DecodeError::NonFinite`] and
+/// [`DecodeError::Model`] for a model that fails.
+pub fn decode(
+    model: &dyn ReplyModel,
+    histories: &[Vec<u32>],
+    options: &DecodeOptions,
+    special: Special,
+    device: Device,
+) -> Result<Vec<Hypothesis>, DecodeError> {
+    options.validate()?;
+    let vocabulary = model.vocabulary_len();
+    check_tokens(histories, special, vocabulary)?;
+    let constraints = Constraints::new(options, special, device);
+    // The longest first: a batch that does not fit into memory shows at once.
+    let mut order: Vec<usize> = (0..histories.len()).collect();
+    order.sort_by_key(|&example| std::cmp::Reverse(histories[example].len()));
+    let mut replies = vec![Hypothesis::default(); histories.len()];
+    tch::no_grad(|| {
+        for examples in order.chunks(options.decode_batch_size) {
+            let rows: Vec<&[u32]> = examples.iter().map(|&example| histories[example].as_slice()).collect();
+            let state = model.start(&Batch::histories(&rows, special, device));
+            let decoded = match options.decode {
+                DecodeMethod::Beam => beam::search(state, examples, options, &constraints)?,
+                _ => tokenwise::generate(state, examples, options, &constraints)?,
+            };
+            for (&example, reply) in examples.iter().zip(decoded) {
+                replies[example] = reply;
+            }
+        }
+        Ok(replies)
+    })
+}
+
+/// The one copy from the device in a step.
+fn to_host(values: &Tensor) -> Result<Vec<f64>, ModelError> {
+    Vec::try_from(values).map_err(|error: tch::TchError| ModelError::Forward(error.to_string()))
+}
+
+fn check_tokens(histories: &[Vec<u32>], special: Special, vocabulary: usize) -> Result<(), DecodeError> {
+    let known = |token: u32| (token as usize) < vocabulary;
+    let roles = [Some(special.pad), Some(special.start), Some(special.end), special.unknown];
+    if !roles.into_iter().flatten().all(known) {
+        return Err(DecodeError::Special { special, vocabulary });
+    }
+    for (example, history) in histories.iter().enumerate() {
+        if let Some(&token) = history.iter().find(|&&token| !known(token)) {
+            return Err(DecodeError::Token { example, token, vocabulary });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! The encoder of the LSTM model.
+
+use tch::{Kind, Tensor, nn};
+
+use super::Batch;
+use super::embedding::Embedding;
+use super::init::Initializer;
+use super::lstm::LstmConfig;
+use super::recurrent::{Lstm, State};
+
+/// What the decoder may attend to.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// The encoder's outputs, `[batch, source, hidden]`.
+    pub(super) states: Tensor,
+    /// Bool `[batch, source]`, true after the end of a row.
+    pub(super) padding: Tensor,
+}
+
+impl Memory {
+    /// Row `i` becomes what row `rows[i]` was.
+    pub(super) fn select(&self, rows: &Tensor) -> Self {
+        Self { states: self.states.index_select(0, rows), padding: self.padding.index_select(0, rows) }
+    }
+}
+
+/// Reads a history.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    embedding: Embedding,
+    lstm: Lstm,
+    dropout: f64,
+}
+
+impl Encoder {
+    pub(super) fn new(path: &nn::Path, init: &mut Initializer, config: &LstmConfig, embedding: Embedding) -> Self {
+        let lstm = Lstm::new(&(path / "lstm"), init, config.layers, config.embedding, config.hidden, config.dropout);
+        Self { embedding, lstm, dropout: config.dropout }
+    }
+
+    /// The outputs at every token, and the state of each layer after the last token of each row.
+    pub(super) fn forward(&self, batch: &Batch, train: bool) -> (Memory, State) {
+        // Time first: the layout in which the fused kernel needs no copy.
+        let inputs = self.embedding.forward(&batch.history.tr()).dropout(self.dropout, train);
+        let (outputs, state) = self.lstm.forward_to_lengths(&inputs, &batch.history_lengths, train);
+        let lengths = Tensor::from_slice(&batch.history_lengths).to_device(inputs.device());
+        let positions = Tensor::arange(inputs.size()[0], (Kind::Int64, inputs.device()));
+        let padding = positions.unsqueeze(0).ge_tensor(&lengths.unsqueeze(1));
+        (Memory { states: outputs.transpose(0, 1), padding }, state)
+    }
+}

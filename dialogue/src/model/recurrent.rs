@@ -1,0 +1,146 @@
+//! Stacked LSTM layers (Hochreiter and Schmidhuber, 1997) over libtorch's fused kernels.
+
+use tch::{Kind, Tensor, nn};
+
+use super::init::Initializer;
+
+/// Hidden and cell state of every layer, each `[layers, batch, hidden]`.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) hidden: Tensor,
+    pub(super) cell: Tensor,
+}
+
+impl State {
+    /// Row `i` becomes what row `rows[i]` was.
+    pub(super) fn select(&self, rows: &Tensor) -> Self {
+        Self { hidden: self.hidden.index_select(1, rows), cell: self.cell.index_select(1, rows) }
+    }
+}
+
+/// Parameters in PyTorch's names and order: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, gates input, forget, cell, output.
+#[derive(Debug)]
+struct Layer {
+    parameters: [Tensor; 4],
+}
+
+impl Layer {
+    fn new(path: &nn::Path, init: &mut Initializer, index: i64, input: i64, hidden: i64) -> Self {
+        let bound = (hidden as f64).sqrt().recip();
+        let mut add = |name: &str, shape: &[i64]| init.uniform(path, &format!("{name}_l{index}"), shape, bound);
+        let parameters = [
+            add("weight_ih", &[4 * hidden, input]),
+            add("weight_hh", &[4 * hidden, hidden]),
+            add("bias_ih", &[4 * hidden]),
+            add("bias_hh", &[4 * hidden]),
+        ];
+        Self { parameters }
+    }
+
+    fn shallow_clone(&self) -> [Tensor; 4] {
+        self.parameters.each_ref().map(Tensor::shallow_clone)
+    }
+}
+
+/// A stack of LSTM layers with dropout between them.
+#[derive(Debug)]
+pub(super) struct Lstm {
+    layers: Vec<Layer>,
+    hidden: i64,
+    dropout: f64,
+}
+
+impl Lstm {
+    /// All values from `U(−1/√hidden, 1/√hidden)`, PyTorch's default.
+    pub(super) fn new(
+        path: &nn::Path,
+        init: &mut Initializer,
+        layers: i64,
+        input: i64,
+        hidden: i64,
+        dropout: f64,
+    ) -> Self {
+        let width = |index| if index == 0 { input } else { hidden };
+        let layers = (0..layers).map(|index| Layer::new(path, init, index, width(index), hidden)).collect();
+        Self { layers, hidden, dropout }
+    }
+
+    /// The output of the last layer at every step; steps after the end of a row are fed and count for nothing.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[time, batch, input]`
+    /// - output: `[time, batch, hidden]`
+    pub(super) fn forward(&self, inputs: &Tensor, state: &State, train: bool) -> Tensor {
+        let parameters: Vec<Tensor> = self.layers.iter().flat_map(Layer::shallow_clone).collect();
+        let state = [state.hidden.shallow_clone(), state.cell.shallow_clone()];
+        let layers = self.layers.len() as i64;
+        inputs.lstm(&state, &parameters, true, layers, self.dropout, train, false, false).0
+    }
+
+    /// The output of the last layer at every step, from a zero state, and the state of each row after its own last step.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[time, batch, input]`; `lengths`: at least 1 each
+    /// - output: `[time, batch, hidden]`, meaningless after the end of a row
+    pub(super) fn forward_to_lengths(&self, inputs: &Tensor, lengths: &[i64], train: bool) -> (Tensor, State) {
+        let (time, batch) = (inputs.size()[0], inputs.size()[1]);
+        let device = inputs.device();
+        let lengths = Tensor::from_slice(lengths).to_device(device);
+        let ended = Tensor::arange(time, (Kind::Int64, device))
+            .unsqueeze(1)
+            .ge_tensor(&lengths)
+            .unsqueeze(2)
+            .to_kind(inputs.kind());
+        let last = (lengths - 1).view([1, batch, 1]).expand([1, batch, self.hidden], false);
+        let zeros = Tensor::zeros([1, batch, self.hidden], (inputs.kind(), device));
+
+        let (mut states, mut hidden, mut cell) = (inputs.shallow_clone(), Vec::new(), Vec::new());
+        for (index, layer) in self.layers.iter().enumerate() {
+            if index > 0 {
+                states = states.dropout(self.dropout, train);
+            }
+            let mut parameters = layer.shallow_clone();
+            // The fused kernel knows no lengths, and packed sequences run unfused, at half its speed on a CPU. So the padded
+            // batch runs, and one more input column, 1 after a row's end, shuts its input gate and opens its forget gate: both
+            // sigmoids saturate to exactly 0 and 1, the cell keeps its value, and no gradient comes from the padding.
+            parameters[0] = Tensor::cat(&[&parameters[0], &self.hold(&parameters[0])], 1);
+            let inputs = Tensor::cat(&[&states, &ended], 2);
+            let start = [zeros.shallow_clone(), zeros.shallow_clone()];
+            let (outputs, _, last_cell) = inputs.lstm(&start, &parameters, true, 1, 0.0, train, false, false);
+            hidden.push(outputs.gather(0, &last, false));
+            cell.push(last_cell);
+            states = outputs;
+        }
+        (states, State { hidden: Tensor::cat(&hidden, 0), cell: Tensor::cat(&cell, 0) })
+    }
+
+    /// The weights `[4·hidden, 1]` of the column that makes a cell keep its value.
+    fn hold(&self, like: &Tensor) -> Tensor {
+        const SATURATED: f64 = 1e4;
+        let column = Tensor::zeros([4 * self.hidden, 1], (like.kind(), like.device()));
+        let _ = column.narrow(0, 0, self.hidden).fill_(-SATURATED);
+        let _ = column.narrow(0, self.hidden, self.hidden).fill_(SATURATED);
+        column
+    }
+
+    /// One step without dropout; gives the last layer's output and moves `state` on.
+    ///
+    /// # Shapes
+    /// - `input`: `[batch, input]`
+    /// - output: `[batch, hidden]`
+    pub(super) fn step(&self, input: &Tensor, state: &mut State) -> Tensor {
+        let (mut output, mut hidden, mut cell) = (input.shallow_clone(), Vec::new(), Vec::new());
+        for (layer, index) in self.layers.iter().zip(0..) {
+            let [weight_ih, weight_hh, bias_ih, bias_hh] = &layer.parameters;
+            // The fused kernel would rearrange its weights at every call, which costs more than a step.
+            let previous = [state.hidden.get(index), state.cell.get(index)];
+            let (new_hidden, new_cell) =
+                output.lstm_cell(&previous.each_ref(), weight_ih, weight_hh, Some(bias_ih), Some(bias_hh));
+            output = new_hidden.shallow_clone();
+            hidden.push(new_hidden);
+            cell.push(new_cell);
+        }
+        *state = State { hidden: Tensor::stack(&hidden, 0), cell: Tensor::stack(&cell, 0) };
+        output
+    }
+}

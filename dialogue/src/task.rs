@@ -1,0 +1,112 @@
+//! A dialogue model as the training loop sees it.
+
+use std::collections::BTreeMap;
+
+use imbalance_core::host::Loss;
+use imbalance_train::softmax_head::{HeadLoss, softmax_loss};
+use imbalance_train::{BatchLoss, Goal, LossPhase, Task, TrainError};
+use tch::Device;
+use tch::nn::VarStore;
+
+use crate::dataset::Examples;
+use crate::model::ReplyModel;
+use crate::{AnyModel, DialogueError};
+
+/// The model with its data and both losses.
+pub(crate) struct DialogueTask<'a> {
+    pub store: &'a VarStore,
+    pub model: &'a AnyModel,
+    pub train: &'a Examples,
+    pub valid: &'a Examples,
+    pub base: Option<&'a Loss>,
+    pub main: &'a Loss,
+    pub batch_size: usize,
+    pub seed: u64,
+}
+
+impl DialogueTask<'_> {
+    fn loss(&self, phase: LossPhase) -> &Loss {
+        match (phase, self.base) {
+            (LossPhase::Base, Some(base)) => base,
+            _ => self.main,
+        }
+    }
+}
+
+impl Task for DialogueTask<'_> {
+    fn variables(&self) -> &VarStore {
+        self.store
+    }
+
+    fn batches(&self, epoch: usize) -> Result<Vec<Vec<usize>>, TrainError> {
+        Ok(self.train.epoch(self.batch_size, self.seed, epoch))
+    }
+
+    fn forward(&mut self, batch: &[usize], phase: LossPhase) -> Result<BatchLoss, TrainError> {
+        let batch = self.train.batch(batch, Device::Cpu);
+        let targets = batch.targets();
+        let logits = self.model.logits(&batch, true).map_err(TrainError::task)?;
+        let HeadLoss { sum, .. } = softmax_loss(self.loss(phase), logits, &targets).map_err(TrainError::task)?;
+        Ok(BatchLoss { sum, units: targets.numel() as f64 })
+    }
+
+    fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
+        let measured = measure(self.model, self.valid, self.loss(phase), self.batch_size).map_err(TrainError::task)?;
+        Ok(BTreeMap::from([("loss".into(), measured.loss), ("perplexity".into(), measured.perplexity)]))
+    }
+
+    fn monitor(&self) -> (&str, Goal) {
+        ("loss", Goal::Minimise)
+    }
+
+    fn units_name(&self) -> &str {
+        "tokens"
+    }
+}
+
+/// Replies that are evaluated at once where no flag says.
+const EVALUATION_BATCH: usize = 64;
+
+/// What a split's replies cost under teacher forcing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    /// Mean of the loss over target tokens.
+    pub loss: f64,
+    /// `exp` of the mean of `−log p` over target tokens, end tokens counted.
+    pub perplexity: f64,
+}
+
+/// Loss and perplexity of every reply of `examples`.
+pub(crate) fn measure(model: &AnyModel, examples: &Examples, loss: &Loss, batch_size: usize) -> Result<Measured, DialogueError> {
+    let (mut sum, mut nll, mut tokens) = (0.0, 0.0, 0.0);
+    tch::no_grad(|| -> Result<(), DialogueError> {
+        for indices in examples.by_length(batch_size) {
+            let batch = examples.batch(&indices, Device::Cpu);
+            let targets = batch.targets();
+            let measured = softmax_loss(loss, model.logits(&batch, false)?, &targets)?;
+            sum += measured.total;
+            nll += measured.negative_log_likelihood;
+            tokens += targets.numel() as f64;
+        }
+        Ok(())
+    })?;
+    Ok(Measured { loss: sum / tokens, perplexity: (nll / tokens).exp() })
+}
+
+/// Perplexity of every reply of `examples`: `exp` of the mean of `−log p` over target tokens, for which no
+/// loss is needed.
+pub(crate) fn perplexity(model: &AnyModel, examples: &Examples) -> Result<f64, DialogueError> {
+    let (mut nll, mut tokens) = (0.0, 0.0);
+    tch::no_grad(|| -> Result<(), DialogueError> {
+        for indices in examples.by_length(EVALUATION_BATCH) {
+            let batch = examples.batch(&indices, Device::Cpu);
+            let targets = batch.targets();
+            let logits = model.logits(&batch, false)?;
+            let per_token = logits.cross_entropy_loss::<tch::Tensor>(&targets, None, tch::Reduction::Sum, -100, 0.0);
+            nll += per_token.double_value(&[]);
+            tokens += targets.numel() as f64;
+        }
+        Ok(())
+    })?;
+    Ok((nll / tokens).exp())
+}

@@ -1,0 +1,285 @@
+//! A training from flags to results.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use imbalance_core::host::{Loss, LossChoice};
+use imbalance_core::{ClassCounts, Head};
+use imbalance_evaluation::dialogue::{DialogueScores, FrequencySeries, plot_word_frequencies};
+use imbalance_train::{
+    Interrupt, Manifest, Outcome, PluginRecord, RunFolder, RunRequest, Stream, Summary, checkpoint, derive,
+    fit, set_threads, write_atomically,
+};
+use serde::Serialize;
+use tch::Device;
+use tch::nn::VarStore;
+
+use crate::data::{Corpus, Source};
+use crate::dataset::Examples;
+use crate::evaluate::{evaluate, word_counts};
+use crate::flags::ModelFlag;
+use crate::glove::Glove;
+use crate::model::{Gpt2Config, Gpt2Model, LstmConfig};
+use crate::saved::{AnyModel, DataSource, ModelFile, ModelSpec};
+use crate::task::{DialogueTask, Measured, measure};
+use crate::vocabulary::Vocabulary;
+use crate::{DialogueError, DialogueFlags};
+
+/// The losses of a training.
+#[derive(Clone, Debug)]
+pub struct Losses {
+    /// `--loss`.
+    pub main: LossChoice,
+    /// `--base-loss`, for the first `--defer-epochs` epochs.
+    pub base: Option<LossChoice>,
+}
+
+/// What a training ended with; `results.json` in the run folder.
+#[derive(Debug, Serialize)]
+pub struct TrainedRun {
+    /// The run folder.
+    pub run: PathBuf,
+    /// The loss's id.
+    pub loss: String,
+    /// Entries of the vocabulary.
+    pub vocabulary: usize,
+    /// Trained parameters.
+    pub parameters: i64,
+    /// What the training loop did.
+    pub training: Summary,
+    /// The split that was scored: test, or validation where there is no test.
+    pub split: String,
+    /// The loss on that split, a mean over target tokens.
+    pub split_loss: f64,
+    /// All scores of the replies to that split, with the perplexity.
+    pub scores: DialogueScores,
+    /// Replies decoded a second.
+    pub replies_per_second: f64,
+    /// Some messages, what the model said, what people said.
+    #[serde(skip)]
+    pub samples: Vec<[String; 3]>,
+}
+
+/// Trains, evaluates and fills a run folder. `config` is the resolved configuration, TOML; progress goes to
+/// stderr unless the flags ask for quiet.
+///
+/// # Errors
+/// See [`DialogueError`]; nothing half-written is left where the run could not start.
+pub fn train(flags: &DialogueFlags, losses: &Losses, config: String) -> Result<Ended, DialogueError> {
+    let settings = flags.train.resolve()?;
+    let prepared = Prepared::new(flags, losses)?;
+    let interrupt = Interrupt::install()?;
+    let mut run = prepared.open_run(flags, losses, config)?;
+    prepared.file.write(run.path(), &prepared.vocabulary)?;
+    write_words(&run.path().join("vocabulary.tsv"), &prepared.words)?;
+    let mut task = DialogueTask {
+        store: &prepared.store,
+        model: &prepared.model,
+        train: &prepared.train,
+        valid: &prepared.valid,
+        base: prepared.base.as_ref(),
+        main: &prepared.main,
+        batch_size: flags.train.batch_size,
+        seed: flags.train.seed,
+    };
+    Ok(match fit(&mut task, &settings, &mut run, &interrupt)? {
+        Outcome::Interrupted(_) => Ended::Interrupted(run.path().to_owned()),
+        Outcome::Finished(summary) => Ended::Finished(Box::new(prepared.finish(flags, &run, summary)?)),
+    })
+}
+
+/// How a training ended without an error.
+#[derive(Debug)]
+pub enum Ended {
+    /// Trained and scored.
+    Finished(Box<TrainedRun>),
+    /// The user stopped it; this run folder can be resumed.
+    Interrupted(PathBuf),
+}
+
+/// Everything that a training needs, before anything is written.
+struct Prepared {
+    corpus: Corpus,
+    vocabulary: Vocabulary,
+    words: Vec<(String, u64)>,
+    train: Examples,
+    valid: Examples,
+    main: Loss,
+    base: Option<Loss>,
+    store: VarStore,
+    model: AnyModel,
+    file: ModelFile,
+}
+
+impl Prepared {
+    fn new(flags: &DialogueFlags, losses: &Losses) -> Result<Self, DialogueError> {
+        flags.model.check()?;
+        flags.decode.validate()?;
+        RunFolder::check(flags.train.run.as_deref(), flags.train.run_mode())?;
+        let say = |text: &str| {
+            if !flags.train.quiet {
+                eprintln!("{text}");
+            }
+        };
+        let threads = set_threads(flags.train.threads);
+        imbalance_core::host::set_threads(threads);
+        let corpus = flags.data.corpus()?;
+        for source in &corpus.sources {
+            say(&source.to_string());
+        }
+        if corpus.test.is_none() {
+            say("there is no test split: the validation split is scored in its place");
+        }
+        let mut vocabulary = match &flags.model.gpt2_weights {
+            Some(folder) => Vocabulary::from_tokenizer_file(folder)?,
+            None => Vocabulary::build(&corpus.train, &flags.data.vocabulary_options())?,
+        };
+        vocabulary.count_replies(&corpus.train);
+        let words = word_counts(&corpus.train, &vocabulary);
+        let train = Examples::new(&corpus.train, &vocabulary, flags.data.history_tokens, flags.data.reply_tokens);
+        let valid = Examples::new(&corpus.valid, &vocabulary, flags.data.history_tokens, 0);
+        if train.cut_replies > 0 {
+            say(&format!("{} training replies were cut to --reply-tokens {}", train.cut_replies, flags.data.reply_tokens));
+        }
+        let counts = ClassCounts::new(vocabulary.reply_counts().to_vec())?;
+        say(&format!(
+            "vocabulary: {} classes, {} without training examples (weighed as one), imbalance ratio {}",
+            counts.len(),
+            counts.unseen().count(),
+            counts.imbalance_ratio()
+        ));
+        let main = losses.main.make(Head::Softmax, &counts)?;
+        let base = losses.base.as_ref().map(|base| base.make(Head::Softmax, &counts)).transpose()?;
+        let store = VarStore::new(Device::Cpu);
+        let (model, spec) = build_model(flags, &store, &vocabulary, &say)?;
+        let file = ModelFile {
+            model: spec,
+            data: DataSource::of(&flags.data),
+            history_tokens: flags.data.history_tokens,
+        };
+        Ok(Self { corpus, vocabulary, words, train, valid, main, base, store, model, file })
+    }
+
+    fn open_run(&self, flags: &DialogueFlags, losses: &Losses, config: String) -> Result<RunFolder, DialogueError> {
+        let mut manifest = Manifest::collect(flags.train.seed);
+        manifest.plugins = std::iter::once(&losses.main)
+            .chain(&losses.base)
+            .filter_map(|choice| {
+                let (path, sha256) = (choice.plugin.path()?, choice.plugin.sha256()?);
+                Some(PluginRecord { id: choice.plugin.id().into(), path: path.into(), sha256: sha256.into() })
+            })
+            .collect();
+        manifest.data = data_hashes(&self.corpus.sources);
+        let request = RunRequest {
+            folder: flags.train.run.clone(),
+            root: "runs".into(),
+            name: format!("dialogue-{}", self.main.id()),
+            mode: flags.train.run_mode(),
+            config,
+            manifest,
+        };
+        let run = RunFolder::open(&request)?;
+        if !flags.train.quiet {
+            eprintln!("run folder: {}", run.path().display());
+        }
+        Ok(run)
+    }
+
+    /// Scores the best weights and writes what they said.
+    fn finish(&self, flags: &DialogueFlags, run: &RunFolder, training: Summary) -> Result<TrainedRun, DialogueError> {
+        checkpoint::load_weights(&run.best_checkpoint(), &self.store)?;
+        let (split, dialogues) = match &self.corpus.test {
+            Some(test) => ("test", test),
+            None => ("valid", &self.corpus.valid),
+        };
+        let examples = Examples::new(dialogues, &self.vocabulary, flags.data.history_tokens, 0);
+        let Measured { loss, perplexity } = measure(&self.model, &examples, &self.main, flags.train.batch_size)?;
+        let mut evaluation = evaluate(&self.model, &self.vocabulary, dialogues, &examples, &flags.decode, &self.words)?;
+        evaluation.scores.perplexity = Some(perplexity);
+        write_lines(&run.path().join(format!("replies-{split}.txt")), &evaluation.replies)?;
+        write_lines(&run.path().join(format!("references-{split}.txt")), &evaluation.references)?;
+        let plot = run.path().join("word-frequencies.svg");
+        let training_words = self.words.iter().cloned().collect();
+        plot_word_frequencies(
+            &[
+                FrequencySeries::from_counts("training replies", &training_words),
+                FrequencySeries::from_texts(format!("{split} references"), &evaluation.references),
+                FrequencySeries::from_texts(format!("replies ({})", self.main.id()), &evaluation.replies),
+            ],
+            &plot,
+        )
+        .map_err(DialogueError::on(&plot, "draw"))?;
+        let messages = dialogues.iter().flat_map(|dialogue| {
+            dialogue.replies().map(|turn| dialogue.history(turn).last().unwrap_or_default().to_owned())
+        });
+        let samples = messages
+            .zip(evaluation.replies.iter().zip(&evaluation.references))
+            .step_by((evaluation.replies.len() / 5).max(1))
+            .map(|(message, (reply, reference))| [message, reply.clone(), reference.clone()])
+            .take(5)
+            .collect();
+        let trained = TrainedRun {
+            run: run.path().to_owned(),
+            loss: self.main.id().to_owned(),
+            vocabulary: self.vocabulary.len(),
+            parameters: self.store.trainable_variables().iter().map(|tensor| tensor.numel() as i64).sum(),
+            training,
+            split: split.to_owned(),
+            split_loss: loss,
+            scores: evaluation.scores,
+            replies_per_second: evaluation.replies_per_second,
+            samples,
+        };
+        run.write_results(&trained)?;
+        Ok(trained)
+    }
+}
+
+fn build_model(
+    flags: &DialogueFlags,
+    store: &VarStore,
+    vocabulary: &Vocabulary,
+    say: &dyn Fn(&str),
+) -> Result<(AnyModel, ModelSpec), DialogueError> {
+    let seed = derive(flags.train.seed, Stream::Weights, 0);
+    if flags.model.model == ModelFlag::Lstm {
+        let spec = ModelSpec::Lstm(flags.model.lstm());
+        let model = AnyModel::new(store, &spec, vocabulary, seed)?;
+        if let (Some(path), AnyModel::Lstm(lstm)) = (&flags.model.glove, &model) {
+            let LstmConfig { embedding, .. } = flags.model.lstm();
+            let (matrix, coverage) = Glove::read(path, vocabulary)?.matrix(vocabulary, embedding as usize, flags.train.seed);
+            lstm.set_embeddings(&matrix)?;
+            say(&format!("GloVe: {} of {} words found", coverage.found, coverage.words));
+        }
+        return Ok((model, spec));
+    }
+    let special = vocabulary.special();
+    let model = match (&flags.model.gpt2_weights, &flags.model.gpt2_config) {
+        (Some(folder), _) => Gpt2Model::from_folder(store, folder, vocabulary.len(), special, seed)?,
+        (None, Some(path)) => Gpt2Model::new(store, &Gpt2Config::read(path)?, vocabulary.len(), special, seed)?,
+        (None, None) => return Err(DialogueError::Usage("--model gpt2 needs --gpt2-config or --gpt2-weights".into())),
+    };
+    let spec = ModelSpec::Gpt2(model.config().clone());
+    Ok((AnyModel::Gpt2(model), spec))
+}
+
+fn data_hashes(sources: &[Source]) -> BTreeMap<String, String> {
+    sources.iter().map(|source| (source.split.to_string(), source.sha256.clone())).collect()
+}
+
+fn write_lines(path: &Path, lines: &[String]) -> Result<(), DialogueError> {
+    write_atomically(path, |file| -> std::io::Result<()> {
+        for line in lines {
+            writeln!(file, "{}", line.replace(['\n', '\r'], " "))?;
+        }
+        Ok(())
+    })
+    .map_err(DialogueError::on(path, "write"))
+}
+
+/// Word types with their counts in the training replies, for `toolkit eval dialogue --vocabulary`.
+fn write_words(path: &Path, words: &[(String, u64)]) -> Result<(), DialogueError> {
+    let lines: Vec<String> = words.iter().map(|(word, count)| format!("{word}\t{count}")).collect();
+    write_lines(path, &lines)
+}

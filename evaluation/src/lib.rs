@@ -1,0 +1,5 @@
+//! Evaluators of the imbalance toolkit: metrics, tables and pictures, computed without a tensor library.
+//!
+//! [`dialogue`] scores generated replies against references (paper, section 5.1 and Table 4).
+
+pub mod dialogue;

@@ -1,0 +1,51 @@
+//! The command tree, and the step before clap that lets a loss add its flags.
+
+use std::ffi::OsString;
+
+use clap::{Args as _, Command, FromArgMatches as _};
+
+use crate::eval::{self, EvalArgs};
+use crate::loss_flags::search_path;
+use crate::losses;
+
+/// The whole command, without the flags of any particular loss.
+pub fn command() -> Command {
+    let command = Command::new("toolkit")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Trains and evaluates on imbalanced data, with losses loaded at run time")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .max_term_width(100);
+    #[cfg(feature = "training")]
+    let command = command.subcommand(crate::dialogue::command());
+    command.subcommand(losses::command()).subcommand(eval_command())
+}
+
+fn eval_command() -> Command {
+    EvalArgs::augment_args(Command::new("eval")).about("Score the outputs of any system").long_about(None)
+}
+
+/// Runs the command that `args` (the program's name first) ask for.
+pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
+    let verb = args.get(1).and_then(|verb| verb.to_str()).unwrap_or_default().to_owned();
+    let rest = args.get(2..).unwrap_or_default();
+    match verb.as_str() {
+        "losses" => {
+            let (losses, flags) = losses::with_loss_flags(losses::command(), rest)?;
+            let matches = command().mut_subcommand("losses", |_| losses).try_get_matches_from(&args)?;
+            match matches.subcommand() {
+                Some((_, matches)) => losses::run(matches, flags, &search_path(rest)?),
+                None => Ok(()),
+            }
+        }
+        #[cfg(feature = "training")]
+        "dialogue" => crate::dialogue::run(rest),
+        _ => {
+            let matches = command().try_get_matches_from(&args)?;
+            match matches.subcommand() {
+                Some(("eval", matches)) => eval::run(&EvalArgs::from_arg_matches(matches)?),
+                _ => Ok(()),
+            }
+        }
+    }
+}

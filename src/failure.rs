@@ -1,0 +1,49 @@
+//! How a failure is told, and which exit code it has: 1 the run failed, 2 wrong usage, 130 interrupted.
+
+use std::io;
+use std::process::ExitCode;
+
+use imbalance_core::host::FindError;
+
+/// The arguments were at fault, in a way that clap cannot know.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// The user interrupted the run, whose state is saved.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; {0}")]
+pub struct Interrupted(pub String);
+
+/// Prints `error` and gives its exit code.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    for cause in error.chain() {
+        if let Some(usage) = cause.downcast_ref::<clap::Error>() {
+            // Help and version come as errors too; clap knows their stream and code.
+            let _ = usage.print();
+            return ExitCode::from(usage.exit_code() as u8);
+        }
+    }
+    // The reader of our output has seen enough (`toolkit … | head`).
+    if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::from(exit_code(error))
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<Interrupted>() {
+            return 130;
+        }
+        if cause.is::<UsageError>() || cause.is::<FindError>() {
+            return 2;
+        }
+        #[cfg(feature = "training")]
+        if let Some(train) = cause.downcast_ref::<imbalance_train::TrainError>() {
+            return train.exit_code();
+        }
+    }
+    1
+}

@@ -1,0 +1,21 @@
+//! The `toolkit` command: arguments in, exit code out.
+
+mod cli;
+mod eval;
+mod failure;
+mod loss_flags;
+mod losses;
+
+#[cfg(feature = "training")]
+mod dialogue;
+#[cfg(feature = "training")]
+mod recipe;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run(std::env::args_os().collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
