@@ -20,6 +20,8 @@ use crate::recipe::Recipe;
 /// The subcommand without the flags of any particular loss.
 pub fn command() -> Command {
     let command = Command::new("dialogue")
+        // Clap would list what the recipe sets as if the user had typed it.
+        .override_usage("toolkit dialogue [OPTIONS]\n       toolkit dialogue <COMMAND>")
         .args_conflicts_with_subcommands(true)
         .args_override_self(true)
         .arg(
@@ -148,8 +150,9 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
             // The run's own decoding first, so that a flag beats it.
             let matches = whole(command()).try_get_matches_from(all(args.to_vec()))?;
             let folder = inner(&matches).and_then(|(_, verb)| verb.get_one::<PathBuf>("RUN").cloned()).unwrap_or_default();
-            let stored = RunFolder::stored_config(&folder).map(|text| Recipe::parse("config.toml", &text));
-            let recipe = stored.map_err(imbalance_train::TrainError::from)??;
+            let stored = RunFolder::stored_config(&folder).map_err(imbalance_train::TrainError::from);
+            let stored = stored.with_context(|| format!("{} is no run folder of `toolkit dialogue`", folder.display()))?;
+            let recipe = Recipe::parse(&folder.join("config.toml").display().to_string(), &stored)?;
             let own = recipe.known_args(&DecodeOptions::augment_args(Command::new("decoding")));
             let matches = whole(command()).try_get_matches_from(all([&args[..1], &own, &args[1..]].concat()))?;
             match inner(&matches) {
@@ -175,31 +178,23 @@ fn inner(matches: &ArgMatches) -> Option<(&str, &ArgMatches)> {
     matches.subcommand().and_then(|(_, dialogue)| dialogue.subcommand())
 }
 
-/// The settings that `args` name: the recipe, then `--config`, then those of a run to resume.
+/// The settings that `args` name, each beating the ones before: those of a run to resume, the recipe, `--config`.
 fn recipes(args: &[OsString]) -> anyhow::Result<Vec<Recipe>> {
-    let run = peek(args, "run").pop();
-    if let (Some(run), true) = (run, args.iter().any(|arg| arg == "--resume")) {
-        let stored = RunFolder::stored_config(Path::new(run)).map_err(imbalance_train::TrainError::from);
-        // Without one, opening the run says what is missing.
-        return stored.map_or(Ok(vec![]), |text| Ok(vec![Recipe::parse(&format!("{run}/config.toml"), &text)?]));
-    }
+    let resumed = peek(args, "run").pop().filter(|_| args.iter().any(|arg| arg == "--resume"));
+    // Without one, opening the run says what is missing.
+    let stored = resumed.and_then(|run| Some((run, RunFolder::stored_config(Path::new(run)).ok()?)));
+    let stored = stored.map(|(run, text)| Recipe::parse(&format!("{run}/config.toml"), &text)).transpose()?;
     let config = peek(args, "config").pop().map(|path| Recipe::read(Path::new(path))).transpose()?;
-    let has_data = !peek(args, "data").is_empty()
-        || !peek(args, "train-data").is_empty()
-        || config.as_ref().is_some_and(|config| config.value("data").is_some());
-    let name = match (peek(args, "recipe").pop(), &config) {
-        (Some(name), _) => Some(name.to_owned()),
-        // A run's config.toml is complete by itself.
-        (None, Some(config)) => config.value("recipe").or_else(|| Some(default_recipe(has_data).into())),
-        (None, None) => Some(default_recipe(has_data).into()),
+    let given = |key: &str| {
+        let of_config = || config.as_ref().and_then(|config| config.value(key));
+        peek(args, key).pop().map(str::to_owned).or_else(of_config)
     };
+    let has_data = given("data").is_some() || given("train-data").is_some();
+    let default = || stored.is_none().then(|| if has_data { "small" } else { "quick" }.to_owned());
+    let name = given("recipe").or_else(default);
     let built_in = RECIPES.iter().find(|(recipe, _)| Some(*recipe) == name.as_deref());
     let built_in = built_in.map(|(name, text)| Recipe::parse(&format!("recipe {name}"), text)).transpose()?;
-    Ok(built_in.into_iter().chain(config).collect())
-}
-
-fn default_recipe(has_data: bool) -> &'static str {
-    if has_data { "small" } else { "quick" }
+    Ok([stored, built_in, config].into_iter().flatten().collect())
 }
 
 fn train(args: &[OsString], parse: impl Fn(Command, Vec<OsString>) -> anyhow::Result<ArgMatches>) -> anyhow::Result<()> {
@@ -214,6 +209,8 @@ fn train(args: &[OsString], parse: impl Fn(Command, Vec<OsString>) -> anyhow::Re
     let command = base.add_to(main.add_to(command())?)?;
     let mut all = Vec::new();
     for recipe in &recipes {
+        let off = recipe.switched_off();
+        all.retain(|arg| !off.contains(arg));
         all.extend(recipe.args(&command)?);
     }
     all.extend_from_slice(args);
@@ -235,6 +232,12 @@ fn train(args: &[OsString], parse: impl Fn(Command, Vec<OsString>) -> anyhow::Re
 /// Every setting, as a recipe.
 fn resolved(flags: &DialogueFlags, losses: &Losses) -> anyhow::Result<String> {
     let mut table = toml::Table::try_from(flags).context("the settings cannot be written as TOML")?;
+    // The run may be taken up from another folder.
+    for key in ["data", "train-data", "valid-data", "test-data", "glove", "gpt2-config", "gpt2-weights"] {
+        if let Some(toml::Value::String(path)) = table.get_mut(key) {
+            *path = std::path::absolute(&path)?.to_str().unwrap_or(path).to_owned();
+        }
+    }
     let choices = std::iter::once(("loss", "", &losses.main)).chain(losses.base.iter().map(|base| ("base-loss", "base-", base)));
     for (key, prefix, choice) in choices {
         table.insert(key.into(), choice.plugin.id().into());

@@ -44,6 +44,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         if let Some(train) = cause.downcast_ref::<imbalance_train::TrainError>() {
             return train.exit_code();
         }
+        #[cfg(feature = "training")]
+        if let Some(dialogue) = cause.downcast_ref::<imbalance_dialogue::DialogueError>() {
+            return dialogue.exit_code();
+        }
     }
     1
 }

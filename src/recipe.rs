@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::Command;
+use clap::{Arg, Command};
 use imbalance_core::host::edit_distance;
 use toml::Value;
 
@@ -21,7 +21,26 @@ pub struct Recipe {
 struct Entry {
     key: String,
     line: usize,
-    args: Vec<OsString>,
+    setting: Setting,
+}
+
+#[derive(Debug)]
+enum Setting {
+    Switch(bool),
+    Value(String),
+}
+
+impl Entry {
+    /// As it would be typed for `arg`.
+    fn args(&self, arg: &Arg) -> Vec<OsString> {
+        let flag = format!("--{}", self.key);
+        match &self.setting {
+            Setting::Switch(true) => vec![flag.into()],
+            Setting::Switch(false) if arg.get_action().takes_values() => vec![format!("{flag}=false").into()],
+            Setting::Switch(false) => vec![],
+            Setting::Value(value) => vec![format!("{flag}={value}").into()],
+        }
+    }
 }
 
 impl Recipe {
@@ -30,22 +49,17 @@ impl Recipe {
     /// # Errors
     /// It is no TOML, or holds a value that no flag takes.
     pub fn parse(origin: &str, text: &str) -> anyhow::Result<Self> {
-        let table: toml::Table =
-            text.parse().map_err(|error| UsageError(format!("{origin}: {}", format!("{error}").trim_end())))?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let line = 1 + error.span().map_or(0, |span| text[..span.start].matches('\n').count());
+            UsageError(format!("{origin}:{line}: {}", error.message().trim_end()))
+        })?;
         let mut entries = Vec::new();
         for (key, value) in table {
             let line = line_of(text, &key);
-            let flag = format!("--{key}");
-            let args = match value {
-                Value::Boolean(true) => vec![flag.into()],
-                Value::Boolean(false) => vec![],
-                Value::String(text) => vec![format!("{flag}={text}").into()],
-                Value::Integer(number) => vec![format!("{flag}={number}").into()],
-                Value::Float(number) => vec![format!("{flag}={number}").into()],
-                Value::Array(items) => {
-                    let items: Vec<String> = items.iter().map(plain).collect();
-                    vec![format!("{flag}={}", items.join(",")).into()]
-                }
+            let setting = match value {
+                Value::Boolean(on) => Setting::Switch(on),
+                Value::String(_) | Value::Integer(_) | Value::Float(_) => Setting::Value(plain(&value)),
+                Value::Array(items) => Setting::Value(items.iter().map(plain).collect::<Vec<_>>().join(",")),
                 Value::Datetime(_) | Value::Table(_) => {
                     return Err(UsageError(format!(
                         "{origin}:{line}: `{key}` is a {}; a recipe holds flags and their values, one a line",
@@ -54,7 +68,7 @@ impl Recipe {
                     .into());
                 }
             };
-            entries.push(Entry { key, line, args });
+            entries.push(Entry { key, line, setting });
         }
         Ok(Self { origin: origin.to_owned(), entries })
     }
@@ -72,8 +86,10 @@ impl Recipe {
     /// The value of `key` as it would be typed, before `command` is known.
     pub fn value(&self, key: &str) -> Option<String> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        let arg = entry.args.first()?.to_str()?;
-        Some(arg.split_once('=').map_or("true", |(_, value)| value).to_owned())
+        Some(match &entry.setting {
+            Setting::Switch(on) => on.to_string(),
+            Setting::Value(value) => value.clone(),
+        })
     }
 
     /// The arguments, each checked against `command` so that an error names the line.
@@ -82,32 +98,42 @@ impl Recipe {
     /// A key that is no flag of `command`, or a value that it does not take.
     pub fn args(&self, command: &Command) -> anyhow::Result<Vec<OsString>> {
         let mut args = Vec::new();
-        for Entry { key, line, args: entry } in &self.entries {
-            let place = format!("{}:{line}", self.origin);
-            let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(key)) else {
-                return Err(UsageError(format!("{place}: {}", unknown(key, command))).into());
+        for entry in &self.entries {
+            let place = format!("{}:{}", self.origin, entry.line);
+            let Some(arg) = find(command, &entry.key) else {
+                return Err(UsageError(format!("{place}: {}", unknown(&entry.key, command))).into());
             };
             // The flag alone, so that the rest of the command line cannot be at fault; needs of other flags
             // are the whole line's business.
-            let alone = Command::new("recipe").arg(arg.clone().required(false));
-            let typed = std::iter::once(OsString::from("recipe")).chain(entry.iter().cloned());
-            if let Err(error) = alone.try_get_matches_from(typed) {
-                if error.kind() != clap::error::ErrorKind::MissingRequiredArgument {
+            let typed = entry.args(arg);
+            let alone = std::iter::once(OsString::from(command.get_name())).chain(typed.iter().cloned());
+            match command.clone().try_get_matches_from(alone) {
+                Err(error) if error.kind() != clap::error::ErrorKind::MissingRequiredArgument => {
                     let text = error.to_string();
-                    let said = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                    return Err(UsageError(format!("{place}: {said}")).into());
+                    let said: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+                    let said = said.join(" ");
+                    return Err(UsageError(format!("{place}: {}", said.trim_start_matches("error: "))).into());
                 }
+                _ => args.extend(typed),
             }
-            args.extend(entry.iter().cloned());
         }
         Ok(args)
     }
 
     /// Those arguments that are flags of `command`.
     pub fn known_args(&self, command: &Command) -> Vec<OsString> {
-        let known = |key: &str| command.get_arguments().any(|arg| arg.get_long() == Some(key));
-        self.entries.iter().filter(|entry| known(&entry.key)).flat_map(|entry| entry.args.clone()).collect()
+        self.entries.iter().filter_map(|entry| Some(entry.args(find(command, &entry.key)?))).flatten().collect()
     }
+
+    /// The flags without value that it switches off, for which no argument stands: an earlier recipe's must go.
+    pub fn switched_off(&self) -> Vec<OsString> {
+        let off = self.entries.iter().filter(|entry| matches!(entry.setting, Setting::Switch(false)));
+        off.map(|entry| format!("--{}", entry.key).into()).collect()
+    }
+}
+
+fn find<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
+    command.get_arguments().find(|arg| arg.get_long() == Some(key))
 }
 
 fn plain(value: &Value) -> String {
@@ -145,6 +171,11 @@ mod tests {
             .arg(Arg::new("lr").long("lr").value_parser(clap::value_parser!(f64)))
             .arg(Arg::new("step-epochs").long("step-epochs"))
             .arg(Arg::new("nesterov").long("nesterov").action(clap::ArgAction::SetTrue))
+            .arg(Arg::new("schedule").long("schedule").value_parser(["constant", "step"]))
+            .arg(Arg::new("balanced").long("balanced").num_args(0..=1).require_equals(true).default_value("true"))
+            .arg(Arg::new("data").long("data").conflicts_with("train-data"))
+            .arg(Arg::new("train-data").long("train-data").requires("valid-data"))
+            .arg(Arg::new("valid-data").long("valid-data"))
     }
 
     fn said(text: &str) -> String {
@@ -159,10 +190,26 @@ mod tests {
     }
 
     #[test]
+    fn switches_are_flags_with_and_without_value() {
+        let recipe = Recipe::parse("r.toml", "nesterov = false\nbalanced = false\n").unwrap();
+        assert_eq!(recipe.args(&command()).unwrap(), ["--balanced=false"]);
+        assert!(recipe.switched_off().contains(&"--nesterov".into()));
+        assert_eq!(recipe.value("nesterov").as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn flags_that_concern_others_are_checked_with_them() {
+        let recipe = Recipe::parse("r.toml", "data = \"x\"\ntrain-data = \"y\"\n").unwrap();
+        assert_eq!(recipe.args(&command()).unwrap(), ["--data=x", "--train-data=y"]);
+    }
+
+    #[test]
     fn errors_name_file_and_line() {
         assert_eq!(said("# a comment\nlr = 0.1\nnestrov = true\n"), "r.toml:3: unknown key `nestrov`, did you mean `nesterov`?");
         assert!(said("lr = \"fast\"\n").starts_with("r.toml:1: invalid value 'fast' for '--lr"), "{}", said("lr = \"fast\"\n"));
         assert!(said("[lr]\na = 1\n").starts_with("r.toml:1: `lr` is a table"));
-        assert!(said("lr = = 1").starts_with("r.toml: TOML parse error at line 1"), "{}", said("lr = = 1"));
+        assert!(said("\nlr = = 1").starts_with("r.toml:2: "), "{}", said("\nlr = = 1"));
+        let choices = "r.toml:1: invalid value 'linear' for '--schedule <schedule>' [possible values: constant, step]";
+        assert_eq!(said("schedule = \"linear\""), choices);
     }
 }

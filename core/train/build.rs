@@ -12,9 +12,11 @@ fn main() {
     }
     println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
     let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else { return };
-    // The real folder, not the checkout's link, so that an installed binary outlives the checkout.
-    let lib = std::fs::canonicalize(&lib).unwrap_or_else(|_| PathBuf::from(&lib));
+    let lib = PathBuf::from(lib);
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    if let Ok(real) = std::fs::canonicalize(&lib) {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", real.display());
+    }
     let include = match env::var_os("LIBTORCH_INCLUDE") {
         Some(folder) => PathBuf::from(folder).join("include"),
         None => lib.with_file_name("include"),

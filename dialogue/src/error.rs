@@ -48,6 +48,15 @@ pub enum DialogueError {
 }
 
 impl DialogueError {
+    /// 2 for wrong usage, 1 for a run that failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Decode(crate::decode::DecodeError::Option { .. }) => 2,
+            Self::Train(error) => error.exit_code(),
+            _ => 1,
+        }
+    }
+
     /// For `map_err`: names the file that an operation failed on.
     pub(crate) fn on<E: std::fmt::Display>(path: &std::path::Path, doing: &str) -> impl FnOnce(E) -> Self {
         move |error| Self::File { path: path.to_owned(), reason: format!("cannot {doing}: {error}") }

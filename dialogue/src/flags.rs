@@ -149,7 +149,7 @@ pub struct ModelFlags {
     pub layers: i64,
 
     /// Probability of dropping a value (lstm)
-    #[arg(long, value_name = "P", default_value_t = 0.1)]
+    #[arg(long, allow_negative_numbers = true, value_name = "P", default_value_t = 0.1, value_parser = zero_to_below_one)]
     pub dropout: f64,
 
     /// How the decoder attends to the history (lstm)
@@ -174,6 +174,11 @@ pub struct ModelFlags {
     #[arg(long, value_name = "FOLDER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpt2_weights: Option<PathBuf>,
+}
+
+fn zero_to_below_one(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..1.0).contains(number));
+    number.ok_or_else(|| "must be a number from 0 to below 1".into())
 }
 
 impl ModelFlags {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use imbalance_core::host::Loss;
-use imbalance_train::softmax_head::{HeadLoss, softmax_loss};
+use imbalance_core::host::{HeadError, Loss};
+use imbalance_train::softmax_head::{HeadLoss, LossHeadError, softmax_loss};
 use imbalance_train::{BatchLoss, Goal, LossPhase, Task, TrainError};
-use tch::Device;
 use tch::nn::VarStore;
+use tch::{Device, Tensor};
 
 use crate::dataset::Examples;
 use crate::model::ReplyModel;
@@ -46,7 +46,12 @@ impl Task for DialogueTask<'_> {
         let batch = self.train.batch(batch, Device::Cpu);
         let targets = batch.targets();
         let logits = self.model.logits(&batch, true).map_err(TrainError::task)?;
-        let HeadLoss { sum, .. } = softmax_loss(self.loss(phase), logits, &targets).map_err(TrainError::task)?;
+        let sum = match softmax_loss(self.loss(phase), logits, &targets) {
+            Ok(HeadLoss { sum, .. }) => sum,
+            // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
+            Err(LossHeadError::Head(HeadError::NotFinite { .. })) => Tensor::from(f32::NAN).set_requires_grad(true),
+            Err(error) => return Err(TrainError::task(error)),
+        };
         Ok(BatchLoss { sum, units: targets.numel() as f64 })
     }
 

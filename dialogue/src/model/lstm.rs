@@ -114,13 +114,13 @@ impl LstmModel {
         seed: u64,
     ) -> Result<Self, ModelError> {
         config.validate()?;
-        let largest = special.pad.max(special.start).max(special.end) as usize;
-        if largest >= vocabulary || special.pad == special.start || special.pad == special.end {
+        special.check("the LSTM model", vocabulary)?;
+        if special.pad == special.start || special.pad == special.end {
             return Err(ModelError::Setting {
                 origin: "the LSTM model".into(),
                 field: "special",
                 found: format!("{special:?}"),
-                expected: format!("ids below the vocabulary's {vocabulary}, with a pad token of its own"),
+                expected: "a pad token of its own, since its embedding stays zero".into(),
             });
         }
         let init = &mut Initializer::new(seed);
@@ -360,7 +360,7 @@ mod tests {
         let error = build(LstmConfig { dropout: 1.0, ..Default::default() }, SPECIAL);
         assert_eq!(error, "the LSTM model: dropout is 1, but should be at least 0 and below 1");
         assert!(build(LstmConfig { layers: 0, ..Default::default() }, SPECIAL).contains("layers is 0"));
-        assert!(build(LstmConfig::default(), Special { end: 4, ..SPECIAL }).contains("below the vocabulary's 4"));
+        assert!(build(LstmConfig::default(), Special { end: 4, ..SPECIAL }).contains("below the vocabulary's size, 4"));
         assert!(build(LstmConfig::default(), Special { end: 0, ..SPECIAL }).contains("a pad token of its own"));
     }
 }

@@ -38,6 +38,21 @@ pub struct Special {
     pub unknown: Option<u32>,
 }
 
+impl Special {
+    /// Whether the tokens that models feed by themselves are in a vocabulary of this size.
+    fn check(self, origin: &str, vocabulary: usize) -> Result<(), ModelError> {
+        if [self.pad, self.start, self.end].into_iter().all(|token| (token as usize) < vocabulary) {
+            return Ok(());
+        }
+        Err(ModelError::Setting {
+            origin: origin.into(),
+            field: "special",
+            found: format!("{self:?}"),
+            expected: format!("ids below the vocabulary's size, {vocabulary}"),
+        })
+    }
+}
+
 /// A model of `p(reply | history)`, factored over the tokens of the reply from left to right.
 pub trait ReplyModel {
     /// Logits of every target token given the ones before it (teacher forcing), in the order of [`Batch::targets`].

@@ -85,6 +85,7 @@ impl Lstm {
     pub(super) fn forward_to_lengths(&self, inputs: &Tensor, lengths: &[i64], train: bool) -> (Tensor, State) {
         let (time, batch) = (inputs.size()[0], inputs.size()[1]);
         let device = inputs.device();
+        let padded = lengths.iter().any(|&length| length < time);
         let lengths = Tensor::from_slice(lengths).to_device(device);
         let ended = Tensor::arange(time, (Kind::Int64, device))
             .unsqueeze(1)
@@ -100,13 +101,15 @@ impl Lstm {
                 states = states.dropout(self.dropout, train);
             }
             let mut parameters = layer.shallow_clone();
-            // The fused kernel knows no lengths, and packed sequences run unfused, at half its speed on a CPU. So the padded
-            // batch runs, and one more input column, 1 after a row's end, shuts its input gate and opens its forget gate: both
-            // sigmoids saturate to exactly 0 and 1, the cell keeps its value, and no gradient comes from the padding.
-            parameters[0] = Tensor::cat(&[&parameters[0], &self.hold(&parameters[0])], 1);
-            let inputs = Tensor::cat(&[&states, &ended], 2);
+            // The fused kernel knows no lengths, and packed sequences run unfused, several times slower on a CPU. So the
+            // padded batch runs, and one more input column, 1 after a row's end, shuts its input gate and opens its forget
+            // gate: both sigmoids saturate to exactly 0 and 1, the cell keeps its value, and no gradient comes from padding.
+            if padded {
+                parameters[0] = Tensor::cat(&[&parameters[0], &self.hold(&parameters[0])], 1);
+                states = Tensor::cat(&[&states, &ended], 2);
+            }
             let start = [zeros.shallow_clone(), zeros.shallow_clone()];
-            let (outputs, _, last_cell) = inputs.lstm(&start, &parameters, true, 1, 0.0, train, false, false);
+            let (outputs, _, last_cell) = states.lstm(&start, &parameters, true, 1, 0.0, train, false, false);
             hidden.push(outputs.gather(0, &last, false));
             cell.push(last_cell);
             states = outputs;

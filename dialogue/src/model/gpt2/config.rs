@@ -83,9 +83,12 @@ impl Gpt2Config {
         Ok(config)
     }
 
-    pub(super) fn write(&self, path: &Path) -> Result<(), ModelError> {
+    /// Writes a `config.json`; `end` is the token that begins and ends a text.
+    pub(super) fn write(&self, path: &Path, end: i64) -> Result<(), ModelError> {
         let mut value = serde_json::to_value(self).map_err(|source| ModelError::Json { path: path.into(), source })?;
         value["architectures"] = serde_json::json!(["GPT2LMHeadModel"]);
+        value["bos_token_id"] = end.into();
+        value["eos_token_id"] = end.into();
         std::fs::write(path, format!("{value:#}\n")).map_err(|source| ModelError::File { path: path.into(), source })
     }
 

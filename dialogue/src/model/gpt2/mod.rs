@@ -41,6 +41,7 @@ impl Gpt2Model {
     ) -> Result<Self, ModelError> {
         let config = Gpt2Config { vocab_size: vocabulary as i64, ..config.clone() };
         let inner = config.to_rust_bert("the GPT-2 model")?;
+        special.check("the GPT-2 model", vocabulary)?;
         let transformer = rust_bert_gpt2::Gpt2Model::new(store.root(), &inner);
         share_causal_masks(store);
         weights::initialise(store, &config, &mut Initializer::new(seed));
@@ -77,7 +78,7 @@ impl Gpt2Model {
     /// # Errors
     /// [`ModelError::File`] or [`ModelError::Weights`] names the file that cannot be written.
     pub fn save(&self, store: &nn::VarStore, folder: &Path) -> Result<(), ModelError> {
-        self.config.write(&folder.join("config.json"))?;
+        self.config.write(&folder.join("config.json"), self.end)?;
         weights::save(store, folder)
     }
 

@@ -214,6 +214,10 @@ fn bad_folders_name_what_is_wrong() {
             .contains("tie_word_embeddings is false, but should be true")
     );
 
+    let store = nn::VarStore::new(Device::Cpu);
+    let error = Gpt2Model::new(&store, &self::config(), 2, SPECIAL, 1).err().unwrap().to_string();
+    assert!(error.contains("end: 2") && error.contains("below the vocabulary's size, 2"), "{error}");
+
     let folder = tempfile::tempdir().unwrap();
     let load = || {
         let store = nn::VarStore::new(Device::Cpu);
