@@ -107,7 +107,7 @@ pub(crate) fn perplexity(model: &AnyModel, examples: &Examples) -> Result<f64, D
             let batch = examples.batch(&indices, Device::Cpu);
             let targets = batch.targets();
             let logits = model.logits(&batch, false)?;
-            let per_token = logits.cross_entropy_loss::<tch::Tensor>(&targets, None, tch::Reduction::Sum, -100, 0.0);
+            let per_token = logits.cross_entropy_loss::<Tensor>(&targets, None, tch::Reduction::Sum, -100, 0.0);
             nll += per_token.double_value(&[]);
             tokens += targets.numel() as f64;
         }
