@@ -26,6 +26,9 @@ use crate::task::{DialogueTask, Measured, measure};
 use crate::vocabulary::Vocabulary;
 use crate::{DialogueError, DialogueFlags};
 
+/// Replies that are shown at the end of a run.
+const SAMPLES: usize = 5;
+
 /// The losses of a training.
 #[derive(Clone, Debug)]
 pub struct Losses {
@@ -215,9 +218,12 @@ impl Prepared {
         });
         let samples = messages
             .zip(evaluation.replies.iter().zip(&evaluation.references))
-            .step_by((evaluation.replies.len() / 5).max(1))
+            .enumerate()
+            // One more than a fifth: samples from different places of their dialogues.
+            .filter(|(at, _)| at % (evaluation.replies.len() / SAMPLES + 1) == 0)
+            .map(|(_, sample)| sample)
             .map(|(message, (reply, reference))| [message, reply.clone(), reference.clone()])
-            .take(5)
+            .take(SAMPLES)
             .collect();
         let trained = TrainedRun {
             run: run.path().to_owned(),

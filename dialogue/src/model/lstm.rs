@@ -1,4 +1,4 @@
-//! The LSTM encoder-decoder with attention (the paper's dialogue model, section 5.3).
+//! The LSTM encoder-decoder with attention (the dialogue model of the paper, section 5.1 and appendix C.2).
 
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
