@@ -269,8 +269,8 @@ impl<I: Isa> Real for Lanes<I> {
     #[inline(always)]
     fn select_greater(self, threshold: Self, then: Self, otherwise: Self) -> Self {
         let mut out = otherwise.0;
-        for i in 0..LANES {
-            out[i] = if self.0[i] > threshold.0[i] { then.0[i] } else { out[i] };
+        for (((out, x), threshold), then) in out.iter_mut().zip(self.0).zip(threshold.0).zip(then.0) {
+            *out = if x > threshold { then } else { *out };
         }
         Self::new(out)
     }

@@ -160,7 +160,7 @@ impl SearchPath {
         let name = file_name(id);
         let mut files: Vec<PathBuf> =
             self.0.iter().map(|folder| folder.join(&name)).filter(|path| path.exists()).collect();
-        files.dedup_by_key(|path| fs::canonicalize(&path).ok());
+        files.dedup_by_key(|path| fs::canonicalize(path).ok());
         let known_id = id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         let (Some(first), true) = (files.first(), known_id) else {
             return Err(self.unknown(id));

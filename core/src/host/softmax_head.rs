@@ -10,6 +10,8 @@
 //! The true class is left out of the sum itself rather than subtracted from it, so that nothing
 //! cancels when it is almost certain.
 
+use std::slice;
+
 use rayon::prelude::*;
 
 use super::{EvalError, Loss};
@@ -174,14 +176,10 @@ impl<'a> SoftmaxHead<'a> {
             .enumerate()
             .map(|(block, ((targets, loss), log_odds))| {
                 let offset = block * rows * classes;
-                // SAFETY: block number `block` begins there, and its rows lie within the `len` numbers.
-                let block_logits = Logits(unsafe { { logits }.0.add(offset) });
-                let block_gradient = match { gradient } {
-                    Gradient::None => Gradient::None,
-                    // SAFETY: as above; `gradient` is as long as the logits.
-                    Gradient::At(start) => Gradient::At(unsafe { start.add(offset) }),
-                };
-                self.block(block_logits, targets, loss, log_odds, block_gradient).map_err(|error| match error {
+                // SAFETY: block number `block` begins there, and its rows lie within the `len` numbers, as many as
+                // the gradient has.
+                let (logits, gradient) = unsafe { (logits.skip(offset), gradient.skip(offset)) };
+                self.block(logits, targets, loss, log_odds, gradient).map_err(|error| match error {
                     HeadError::NotFinite { row, log_odds } => {
                         HeadError::NotFinite { row: row + block * rows, log_odds }
                     }
@@ -212,7 +210,7 @@ impl<'a> SoftmaxHead<'a> {
             }
             ids[row] = targets[row] as u32;
             // SAFETY: row `row` of the block.
-            let (from, to) = unsafe { (logits.0.add(row * classes), gradient.row(row, classes)) };
+            let (from, to) = unsafe { (logits.skip(row * classes).0, gradient.skip(row * classes).start()) };
             // SAFETY: `classes` numbers at each.
             exponentials[row] = unsafe { exponentiate(from, to, classes, ids[row] as usize) };
             log_odds[row] = exponentials[row].log_odds;
@@ -239,7 +237,7 @@ impl<'a> SoftmaxHead<'a> {
             }
             // SAFETY: `classes` numbers, and the target is one of them.
             unsafe {
-                scale(to, classes, -slope[row] * exponentials[row].inverse_sum);
+                scale_of(slice::from_raw_parts_mut(to, classes), -slope[row] * exponentials[row].inverse_sum);
                 to.add(ids[row] as usize).write(slope[row]);
             }
         }
@@ -247,14 +245,31 @@ impl<'a> SoftmaxHead<'a> {
     }
 }
 
+impl Logits {
+    /// # Safety
+    /// There must be `numbers` numbers.
+    unsafe fn skip(self, numbers: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { self.0.add(numbers) })
+    }
+}
+
 impl Gradient {
     /// # Safety
-    /// The gradient must have a row `row`.
-    unsafe fn row(self, row: usize, classes: usize) -> *mut f32 {
+    /// There must be `numbers` numbers, if any.
+    unsafe fn skip(self, numbers: usize) -> Self {
+        match self {
+            Self::None => Self::None,
+            // SAFETY: the caller's promise.
+            Self::At(start) => Self::At(unsafe { start.add(numbers) }),
+        }
+    }
+
+    /// The first number; null where there is none.
+    fn start(self) -> *mut f32 {
         match self {
             Self::None => std::ptr::null_mut(),
-            // SAFETY: the caller's promise.
-            Self::At(start) => unsafe { start.add(row * classes) },
+            Self::At(start) => start,
         }
     }
 }
@@ -284,22 +299,12 @@ unsafe fn exponentiate(logits: *const f32, out: *mut f32, classes: usize, target
     // The parts before and after the true class.
     // SAFETY: both lie within the row.
     let (sum, largest) = unsafe {
-        let largest = largest(logits, before).max_keeping_nan(largest(logits.add(target + 1), after));
+        let largest = largest(logits, before).max(largest(logits.add(target + 1), after));
         let rest = if out.is_null() { out } else { out.add(target + 1) };
         let sum = exp_sum(logits, out, before, largest) + exp_sum(logits.add(target + 1), rest, after, largest);
         (sum, largest)
     };
     Exponentials { log_odds: (true_logit - f64::from(largest) - f64::from(sum).ln()) as f32, inverse_sum: 1.0 / sum }
-}
-
-trait MaxKeepingNan {
-    fn max_keeping_nan(self, other: Self) -> Self;
-}
-
-impl MaxKeepingNan for f32 {
-    fn max_keeping_nan(self, other: Self) -> Self {
-        if self.is_nan() || self > other { self } else { other }
-    }
 }
 
 /// Runs of lanes that are worked on at once, to hide each operation's latency.
@@ -386,29 +391,10 @@ fn exp_sum_lanes<I: Isa>(from: *const f32, to: *mut f32, n: usize, largest: f32)
 }
 
 crate::dispatch_isa! {
-    fn scale_of(at: *mut f32, n: usize, factor: f32) -> (), Best => scale_lanes::<Best>(at, n, factor)
-}
-
-/// Multiplies `n` numbers by `factor`.
-///
-/// # Safety
-/// `at` must hold `n` numbers.
-unsafe fn scale(at: *mut f32, n: usize, factor: f32) {
-    scale_of(at, n, factor);
-}
-
-#[inline(always)]
-fn scale_lanes<I: Isa>(numbers: *mut f32, n: usize, factor: f32) {
-    let by = Lanes::<I>::splat(factor);
-    let mut at = 0;
-    while at + LANES <= n {
-        // SAFETY: within the `n` numbers.
-        unsafe { (Lanes::load(numbers.add(at)) * by).store(numbers.add(at)) };
-        at += LANES;
-    }
-    while at < n {
-        // SAFETY: within the `n` numbers.
-        unsafe { *numbers.add(at) *= factor };
-        at += 1;
+    // A plain loop: of one over lanes, the compiler makes gathers.
+    fn scale_of(numbers: &mut [f32], factor: f32) -> (), _Best => {
+        for number in numbers {
+            *number *= factor;
+        }
     }
 }
