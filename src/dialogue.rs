@@ -48,7 +48,12 @@ pub fn command() -> Command {
                 .value_parser(RECIPES.map(|(name, _)| name))
                 .help("Settings that come with the toolkit [default: small with data, quick without]"),
         )
-        .arg(Arg::new("config").long("config").value_name("FILE").help("Settings from a TOML file, such as a run's config.toml"))
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .help("Settings from a TOML file, such as a run's config.toml"),
+        )
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the results as JSON"));
     // What `augment_args` takes from its struct's comment is not for users.
     DialogueFlags::augment_args(command)
@@ -68,13 +73,15 @@ fn run_arg() -> Arg {
 }
 
 fn verb(name: &'static str, about: &'static str) -> Command {
-    DecodeOptions::augment_args(Command::new(name).args_override_self(true).arg(run_arg()).arg(
-        Arg::new("checkpoint")
-            .long("checkpoint")
-            .value_name("FILE")
-            .value_parser(clap::value_parser!(PathBuf))
-            .help("Weights to use [default: the run's checkpoints/best.safetensors]"),
-    ))
+    DecodeOptions::augment_args(
+        Command::new(name).args_override_self(true).arg(run_arg()).arg(
+            Arg::new("checkpoint")
+                .long("checkpoint")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Weights to use [default: the run's checkpoints/best.safetensors]"),
+        ),
+    )
     .about(about)
     .long_about(None)
     .after_help("Decoding flags default to those of the run.")
@@ -149,9 +156,11 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
         "evaluate" | "generate" | "chat" => {
             // The run's own decoding first, so that a flag beats it.
             let matches = whole(command()).try_get_matches_from(all(args.to_vec()))?;
-            let folder = inner(&matches).and_then(|(_, verb)| verb.get_one::<PathBuf>("RUN").cloned()).unwrap_or_default();
+            let folder =
+                inner(&matches).and_then(|(_, verb)| verb.get_one::<PathBuf>("RUN").cloned()).unwrap_or_default();
             let stored = RunFolder::stored_config(&folder).map_err(imbalance_train::TrainError::from);
-            let stored = stored.with_context(|| format!("{} is no run folder of `toolkit dialogue`", folder.display()))?;
+            let stored =
+                stored.with_context(|| format!("{} is no run folder of `toolkit dialogue`", folder.display()))?;
             let recipe = Recipe::parse(&folder.join("config.toml").display().to_string(), &stored)?;
             let own = recipe.known_args(&DecodeOptions::augment_args(Command::new("decoding")));
             let matches = whole(command()).try_get_matches_from(all([&args[..1], &own, &args[1..]].concat()))?;
@@ -197,7 +206,10 @@ fn recipes(args: &[OsString]) -> anyhow::Result<Vec<Recipe>> {
     Ok([stored, built_in, config].into_iter().flatten().collect())
 }
 
-fn train(args: &[OsString], parse: impl Fn(Command, Vec<OsString>) -> anyhow::Result<ArgMatches>) -> anyhow::Result<()> {
+fn train(
+    args: &[OsString],
+    parse: impl Fn(Command, Vec<OsString>) -> anyhow::Result<ArgMatches>,
+) -> anyhow::Result<()> {
     let recipes = recipes(args)?;
     let chosen = |flag: &str| {
         let from_recipe = || recipes.iter().rev().find_map(|recipe| recipe.value(flag));
@@ -224,7 +236,10 @@ fn train(args: &[OsString], parse: impl Fn(Command, Vec<OsString>) -> anyhow::Re
     match imbalance_dialogue::train(&flags, &losses, config)? {
         Ended::Finished(trained) => print(&trained, matches.get_flag("json")),
         Ended::Interrupted(folder) => {
-            Err(Interrupted(format!("go on with: toolkit dialogue --run {} --resume", folder.display())).into())
+            // Where the plugins are is no setting of the run.
+            let dirs: String = peek(args, "plugin-dir").iter().map(|dir| format!(" --plugin-dir {dir}")).collect();
+            let hint = format!("go on with: toolkit dialogue --run {} --resume{dirs}", folder.display());
+            Err(Interrupted(hint).into())
         }
     }
 }
@@ -238,7 +253,8 @@ fn resolved(flags: &DialogueFlags, losses: &Losses) -> anyhow::Result<String> {
             *path = std::path::absolute(&path)?.to_str().unwrap_or(path).to_owned();
         }
     }
-    let choices = std::iter::once(("loss", "", &losses.main)).chain(losses.base.iter().map(|base| ("base-loss", "base-", base)));
+    let choices =
+        std::iter::once(("loss", "", &losses.main)).chain(losses.base.iter().map(|base| ("base-loss", "base-", base)));
     for (key, prefix, choice) in choices {
         table.insert(key.into(), choice.plugin.id().into());
         for (name, value) in &choice.params {
@@ -264,12 +280,21 @@ fn print(trained: &TrainedRun, json: bool) -> anyhow::Result<()> {
         writeln!(out, "message    {message}\nreply      {reply}\nreference  {reference}\n")?;
     }
     write!(out, "{}", table(&[(trained.loss.clone(), &trained.scores)]))?;
-    writeln!(out, "\n{} replies of the {} split; loss {:.4}", trained.scores.replies, trained.split, trained.split_loss)?;
-    let memory = trained.training.peak_memory_bytes.map(|bytes| format!(", {} MiB at most", bytes >> 20)).unwrap_or_default();
+    writeln!(
+        out,
+        "\n{} replies of the {} split; loss {:.4}",
+        trained.scores.replies, trained.split, trained.split_loss
+    )?;
+    let memory =
+        trained.training.peak_memory_bytes.map(|bytes| format!(", {} MiB at most", bytes >> 20)).unwrap_or_default();
     writeln!(
         out,
         "{} parameters, {} epochs, {} steps in {:.0} s{memory}; {:.0} replies/s",
-        trained.parameters, trained.training.epochs, trained.training.steps, trained.training.seconds, trained.replies_per_second
+        trained.parameters,
+        trained.training.epochs,
+        trained.training.steps,
+        trained.training.seconds,
+        trained.replies_per_second
     )?;
     writeln!(out, "run folder: {}", trained.run.display())?;
     Ok(())

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use imbalance_evaluation::dialogue::{
-    FrequencySeries, NgramText, Punctuation, RareWords, ScoreOptions, details,
-    plot_word_frequencies, read_references, read_replies, read_types, score, table,
+    FrequencySeries, NgramText, Punctuation, RareWords, ScoreOptions, details, plot_word_frequencies, read_references,
+    read_replies, read_types, score, table,
 };
+
+use crate::failure::UsageError;
 
 /// Arguments of `toolkit eval`.
 #[derive(Debug, clap::Args)]
@@ -150,9 +152,7 @@ fn dialogue(args: &DialogueArgs) -> anyhow::Result<()> {
         format!("{}\n{}", table(&rows), details(&scores))
     };
     // Not `println!`, which panics when the reader of a pipe has gone.
-    std::io::stdout()
-        .write_all(output.as_bytes())
-        .context("cannot write to standard output")
+    std::io::stdout().write_all(output.as_bytes()).context("cannot write to standard output")
 }
 
 type WordTypes = (Option<Vec<String>>, Option<HashMap<String, u64>>);
@@ -183,9 +183,8 @@ fn word_types(args: &DialogueArgs) -> anyhow::Result<WordTypes> {
             (None, None) => None,
         };
         if let Some(flag) = flag {
-            bail!(
-                "{flag} needs training counts: give --train-counts, or a --vocabulary with counts"
-            );
+            let needed = "needs training counts: give --train-counts, or a --vocabulary with counts";
+            return Err(UsageError(format!("{flag} {needed}")).into());
         }
     }
     Ok((vocabulary, train_counts))
@@ -199,16 +198,9 @@ fn percentage(text: &str) -> Result<f64, String> {
 }
 
 fn line_count(lines: usize) -> String {
-    if lines == 1 {
-        "1 line".to_owned()
-    } else {
-        format!("{lines} lines")
-    }
+    if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") }
 }
 
 fn name(path: &Path) -> String {
-    path.file_stem()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned()
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

@@ -25,7 +25,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         }
     }
     // The reader of our output has seen enough (`toolkit … | head`).
-    if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)) {
+    if error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe))
+    {
         return ExitCode::SUCCESS;
     }
     eprintln!("error: {error:#}");

@@ -96,7 +96,9 @@ impl LossFlags {
         match &param.kind {
             ParamKind::Number { .. } => arg.value_name("NUMBER"),
             ParamKind::Choice(_) => arg.value_name("CHOICE"),
-            ParamKind::Flag => arg.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true"),
+            ParamKind::Flag => {
+                arg.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true")
+            }
         }
     }
 

@@ -18,12 +18,7 @@ pub fn command() -> Command {
         .about("The losses that plugins provide")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(
-            Command::new("list")
-                .about("The plugins found, and where")
-                .arg(json_arg())
-                .arg(plugin_dir_arg()),
-        )
+        .subcommand(Command::new("list").about("The plugins found, and where").arg(json_arg()).arg(plugin_dir_arg()))
         .subcommand(eval_command())
 }
 
@@ -70,6 +65,7 @@ fn eval_command() -> Command {
         .arg(
             Arg::new("head")
                 .long("head")
+                .value_name("HEAD")
                 .value_parser(["softmax", "sigmoid"])
                 .default_value("softmax")
                 .help("The head whose defaults the parameters take"),
@@ -143,7 +139,11 @@ fn eval(matches: &ArgMatches, flags: &LossFlags) -> anyhow::Result<()> {
         ))
         .into());
     }
-    let head = if matches.get_one::<String>("head").is_some_and(|head| head == "sigmoid") { Head::Sigmoid } else { Head::Softmax };
+    let head = if matches.get_one::<String>("head").is_some_and(|head| head == "sigmoid") {
+        Head::Sigmoid
+    } else {
+        Head::Softmax
+    };
     let classes = ClassCounts::new(counts).map_err(|error| UsageError(error.to_string())).context("--class-counts")?;
     let loss = flags.choice(matches)?.make(head, &classes)?;
     let (log_odds, targets): (Vec<f64>, Vec<u32>) =

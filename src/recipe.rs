@@ -147,7 +147,9 @@ fn plain(value: &Value) -> String {
 fn line_of(text: &str, key: &str) -> usize {
     let names = |line: &str| {
         let line = line.trim_start().trim_start_matches(['"', '\'', '[']);
-        line.strip_prefix(key).is_some_and(|rest| rest.trim_start_matches(['"', '\'', ']']).trim_start().starts_with(['=', '.']) || rest.starts_with(']'))
+        line.strip_prefix(key).is_some_and(|rest| {
+            rest.trim_start_matches(['"', '\'', ']']).trim_start().starts_with(['=', '.']) || rest.starts_with(']')
+        })
     };
     text.lines().position(names).map_or(1, |at| at + 1)
 }
@@ -156,7 +158,9 @@ fn unknown(key: &str, command: &Command) -> String {
     let names = command.get_arguments().filter_map(|arg| arg.get_long());
     let nearest = names.map(|name| (edit_distance(name, key), name)).min();
     match nearest {
-        Some((distance, name)) if distance <= 1 + name.len() / 4 => format!("unknown key `{key}`, did you mean `{name}`?"),
+        Some((distance, name)) if distance <= 1 + name.len() / 4 => {
+            format!("unknown key `{key}`, did you mean `{name}`?")
+        }
         _ => format!("unknown key `{key}`; keys are the flags of `toolkit {} --help`", command.get_name()),
     }
 }
@@ -205,8 +209,15 @@ mod tests {
 
     #[test]
     fn errors_name_file_and_line() {
-        assert_eq!(said("# a comment\nlr = 0.1\nnestrov = true\n"), "r.toml:3: unknown key `nestrov`, did you mean `nesterov`?");
-        assert!(said("lr = \"fast\"\n").starts_with("r.toml:1: invalid value 'fast' for '--lr"), "{}", said("lr = \"fast\"\n"));
+        assert_eq!(
+            said("# a comment\nlr = 0.1\nnestrov = true\n"),
+            "r.toml:3: unknown key `nestrov`, did you mean `nesterov`?"
+        );
+        assert!(
+            said("lr = \"fast\"\n").starts_with("r.toml:1: invalid value 'fast' for '--lr"),
+            "{}",
+            said("lr = \"fast\"\n")
+        );
         assert!(said("[lr]\na = 1\n").starts_with("r.toml:1: `lr` is a table"));
         assert!(said("\nlr = = 1").starts_with("r.toml:2: "), "{}", said("\nlr = = 1"));
         let choices = "r.toml:1: invalid value 'linear' for '--schedule <schedule>' [possible values: constant, step]";

@@ -195,7 +195,9 @@ impl ModelFlags {
             ModelFlag::Gpt2 if self.gpt2_config.is_none() && self.gpt2_weights.is_none() => {
                 wrong("--model gpt2 needs --gpt2-config FILE (to train from scratch) or --gpt2-weights FOLDER")
             }
-            ModelFlag::Gpt2 if self.glove.is_some() => wrong("--glove is for --model lstm: GPT-2's embeddings have a width of their own"),
+            ModelFlag::Gpt2 if self.glove.is_some() => {
+                wrong("--glove is for --model lstm: GPT-2's embeddings have a width of their own")
+            }
             _ => Ok(()),
         }
     }

@@ -207,7 +207,9 @@ impl SavedRun {
         let other = data.map(DataSource::corpus).transpose()?;
         let corpus = match &other {
             Some(corpus) => corpus,
-            None => own.as_ref().map_err(|error| DialogueError::Usage(format!("the run's data: {error}; name others with --data")))?,
+            None => own
+                .as_ref()
+                .map_err(|error| DialogueError::Usage(format!("the run's data: {error}; name others with --data")))?,
         };
         let dialogues = match (split, &corpus.test) {
             (Some(Split::Train), _) => &corpus.train,

@@ -56,7 +56,12 @@ impl Task for DialogueTask<'_> {
     }
 
     fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
-        let measured = measure(self.model, self.valid, self.loss(phase), self.batch_size).map_err(TrainError::task)?;
+        let measured = measure(self.model, self.valid, self.loss(phase), self.batch_size).map_err(|error| match error {
+            DialogueError::Head(LossHeadError::Head(error @ HeadError::NotFinite { .. })) => TrainError::task(format!(
+                "validation: {error}; the training has diverged. A smaller --lr, --clip-norm or a warm-up usually helps"
+            )),
+            error => TrainError::task(error),
+        })?;
         Ok(BTreeMap::from([("loss".into(), measured.loss), ("perplexity".into(), measured.perplexity)]))
     }
 
@@ -82,7 +87,12 @@ pub(crate) struct Measured {
 }
 
 /// Loss and perplexity of every reply of `examples`.
-pub(crate) fn measure(model: &AnyModel, examples: &Examples, loss: &Loss, batch_size: usize) -> Result<Measured, DialogueError> {
+pub(crate) fn measure(
+    model: &AnyModel,
+    examples: &Examples,
+    loss: &Loss,
+    batch_size: usize,
+) -> Result<Measured, DialogueError> {
     let (mut sum, mut nll, mut tokens) = (0.0, 0.0, 0.0);
     tch::no_grad(|| -> Result<(), DialogueError> {
         for indices in examples.by_length(batch_size) {

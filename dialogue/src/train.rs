@@ -8,8 +8,8 @@ use imbalance_core::host::{Loss, LossChoice};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::dialogue::{DialogueScores, FrequencySeries, plot_word_frequencies};
 use imbalance_train::{
-    Interrupt, Manifest, Outcome, PluginRecord, RunFolder, RunRequest, Stream, Summary, checkpoint, derive,
-    fit, set_threads, write_atomically,
+    Interrupt, Manifest, Outcome, PluginRecord, RunFolder, RunRequest, Stream, Summary, checkpoint, derive, fit,
+    set_threads, write_atomically,
 };
 use serde::Serialize;
 use tch::Device;
@@ -143,7 +143,10 @@ impl Prepared {
         let train = Examples::new(&corpus.train, &vocabulary, flags.data.history_tokens, flags.data.reply_tokens);
         let valid = Examples::new(&corpus.valid, &vocabulary, flags.data.history_tokens, 0);
         if train.cut_replies > 0 {
-            say(&format!("{} training replies were cut to --reply-tokens {}", train.cut_replies, flags.data.reply_tokens));
+            say(&format!(
+                "{} training replies were cut to --reply-tokens {}",
+                train.cut_replies, flags.data.reply_tokens
+            ));
         }
         let counts = ClassCounts::new(vocabulary.reply_counts().to_vec())?;
         say(&format!(
@@ -156,11 +159,8 @@ impl Prepared {
         let base = losses.base.as_ref().map(|base| base.make(Head::Softmax, &counts)).transpose()?;
         let store = VarStore::new(Device::Cpu);
         let (model, spec) = build_model(flags, &store, &vocabulary, &say)?;
-        let file = ModelFile {
-            model: spec,
-            data: DataSource::of(&flags.data),
-            history_tokens: flags.data.history_tokens,
-        };
+        let file =
+            ModelFile { model: spec, data: DataSource::of(&flags.data), history_tokens: flags.data.history_tokens };
         Ok(Self { corpus, vocabulary, words, train, valid, main, base, store, model, file })
     }
 
@@ -254,7 +254,8 @@ fn build_model(
         let model = AnyModel::new(store, &spec, vocabulary, seed)?;
         if let (Some(path), AnyModel::Lstm(lstm)) = (&flags.model.glove, &model) {
             let LstmConfig { embedding, .. } = flags.model.lstm();
-            let (matrix, coverage) = Glove::read(path, vocabulary)?.matrix(vocabulary, embedding as usize, flags.train.seed);
+            let (matrix, coverage) =
+                Glove::read(path, vocabulary)?.matrix(vocabulary, embedding as usize, flags.train.seed);
             lstm.set_embeddings(&matrix)?;
             say(&format!("GloVe: {} of {} words found", coverage.found, coverage.words));
         }

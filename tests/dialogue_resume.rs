@@ -1,0 +1,155 @@
+//! Trainings that are stopped and taken up again.
+#![cfg(feature = "training")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use support::{Lab, c_plugin, contains, fails, json, succeeds};
+
+/// Waits until `ready`, while the training must go on.
+#[track_caller]
+fn wait_until(child: &mut Child, what: &str, ready: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !ready() {
+        if let Some(status) = child.try_wait().unwrap() {
+            panic!("the training ended ({status}) before {what}: {}", rest(child));
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "no {what} in a minute");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What is left of its standard error.
+fn rest(child: &mut Child) -> String {
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    let status = std::process::Command::new("sh").args(["-c", &kill]).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn a_run_that_was_killed_twice_ends_with_the_bytes_of_one_that_never_was() {
+    let lab = Lab::new();
+    // Dropout, momentum and a schedule that remembers; a checkpoint in the middle of epochs.
+    let flags = ["--epochs", "30", "--checkpoint-every", "4", "--log-every", "1", "--loss", "eureka", "--layers", "2"];
+    let flags = [&flags[..], &["--defer-epochs", "9", "--lr", "1"]].concat();
+    succeeds(&mut lab.train("whole", &flags));
+    let last = lab.path("killed/checkpoints/last.safetensors");
+    let written = || std::fs::metadata(&last).and_then(|file| file.modified()).ok();
+    for more in [&[][..], &["--resume"]] {
+        let before = written();
+        let mut child = lab.start("killed", &[&flags[..], more].concat());
+        wait_until(&mut child, "a checkpoint", || written() > before);
+        // Somewhere between two checkpoints.
+        std::thread::sleep(Duration::from_millis(7));
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(9), "the training ended before it was killed");
+    }
+    assert!(!lab.path("killed/results.json").exists());
+    succeeds(&mut lab.train("killed", &[&flags[..], &["--resume"]].concat()));
+    for file in ["checkpoints/last.safetensors", "checkpoints/best.safetensors", "replies-test.txt", "config.toml"] {
+        assert!(lab.bytes(&format!("whole/{file}")) == lab.bytes(&format!("killed/{file}")), "{file} differs");
+    }
+    assert_eq!(lab.metrics("whole"), lab.metrics("killed"));
+    assert_eq!(lab.json("whole/results.json")["scores"], lab.json("killed/results.json")["scores"]);
+    assert_eq!(lab.json("killed/manifest.json")["resumed"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
+    let lab = Lab::new();
+    let plugin = c_plugin("c-margin", "margin.c", "UNUSED");
+    let folder = plugin.path().to_str().unwrap();
+    // Quiet, but for what the user has to know. Far more epochs than there is time for.
+    let flags = ["--schedule", "constant", "--epochs", "1000000", "--loss", "c-margin", "--plugin-dir", folder];
+    let mut child = lab.start("run", &flags);
+    let recorded = || lab.path("run/metrics.jsonl").exists() && !lab.metrics("run").is_empty();
+    wait_until(&mut child, "the first record", recorded);
+    // While it trains, nobody else may.
+    let message = fails(&mut lab.train("run", &[&flags[..], &["--resume"]].concat()), 2);
+    contains(&message, &["another process is using run"]);
+    signal(&child, "INT");
+    let message = rest(&mut child);
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{message}");
+    contains(&message, &["stopping after this step, with a checkpoint", "interrupted; go on with: "]);
+    let hint = format!("toolkit dialogue --run run --resume --plugin-dir {folder}\n");
+    contains(&message, &[&hint]);
+    assert!(!lab.path("run/results.json").exists());
+
+    // As it says, and with an end that can be reached: 6 steps an epoch.
+    let steps = |run: &str| lab.metrics(run).iter().filter_map(|record| record["step"].as_u64()).collect::<Vec<_>>();
+    let epochs = steps("run").last().unwrap() / 6 + 2;
+    let words: Vec<&str> = hint.split_whitespace().skip(1).collect();
+    let results = json(lab.toolkit(&words).args(["--quiet", "--json", "--epochs", &epochs.to_string()]));
+    assert_eq!(results["training"]["epochs"], epochs);
+    let steps = steps("run");
+    assert!(steps.is_sorted() && *steps.last().unwrap() == 6 * epochs, "{steps:?}");
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait_for_the_step() {
+    let lab = Lab::new();
+    // One step an epoch, of everything at once: long enough to be in the middle of it.
+    lab.write("data/train.txt", support::corpus(0..600));
+    let slow = ["--hidden", "256", "--batch-size", "1200", "--epochs", "1000"];
+    let mut child = lab.start("run", &slow);
+    wait_until(&mut child, "the run folder", || lab.path("run/metrics.jsonl").exists());
+    signal(&child, "INT");
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !lines.next().expect("no word about the interruption").unwrap().contains("once more to quit at once") {}
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // It had not come to a checkpoint, and what to do then is said.
+    let message = fails(&mut lab.train("run", &[&slow[..], &["--resume"]].concat()), 2);
+    contains(&message, &["run holds no checkpoint to resume from", "--overwrite"]);
+}
+
+#[test]
+fn a_finished_run_can_be_made_longer() {
+    let lab = Lab::new();
+    let flags = ["--schedule", "constant", "--epochs"];
+    succeeds(&mut lab.train("whole", &[&flags[..], &["3"]].concat()));
+    succeeds(&mut lab.train("longer", &[&flags[..], &["2"]].concat()));
+    let at_two = lab.bytes("longer/checkpoints/last.safetensors");
+    // Resuming what is done changes nothing but the evaluation, which is made again.
+    std::fs::remove_file(lab.path("longer/results.json")).unwrap();
+    succeeds(&mut lab.toolkit(&["dialogue", "--run", "longer", "--resume", "--quiet"]));
+    assert!(lab.bytes("longer/checkpoints/last.safetensors") == at_two);
+    assert!(lab.path("longer/results.json").exists());
+    // From anywhere.
+    let run = lab.path("longer");
+    let words = ["dialogue", "--resume", "--quiet", "--epochs", "3", "--run"];
+    succeeds(support::toolkit().current_dir("/").args(words).arg(&run));
+    assert!(lab.bytes("longer/checkpoints/last.safetensors") == lab.bytes("whole/checkpoints/last.safetensors"));
+    assert_eq!(lab.metrics("longer"), lab.metrics("whole"));
+}
+
+#[test]
+fn the_built_in_corpus_resumes_to_the_same_bytes() {
+    let lab = Lab::new();
+    let flags = ["dialogue", "--hidden", "16", "--embedding", "8", "--history-tokens", "16", "--max-length", "8"];
+    let flags =
+        [&flags[..], &["--epochs", "1", "--defer-epochs", "0", "--threads", "1", "--batch-size", "128"]].concat();
+    let flags = [&flags[..], &["--checkpoint-every", "5", "--quiet", "--run"]].concat();
+    succeeds(&mut lab.toolkit(&[&flags[..], &["whole"]].concat()));
+    let mut command = support::process(&support::program());
+    command.current_dir(lab.path("")).args(&flags).arg("killed").stderr(std::process::Stdio::piped());
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    wait_until(&mut child, "a checkpoint", || lab.path("killed/checkpoints/last.safetensors").exists());
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9), "the training ended before it was killed");
+    assert!(!lab.path("killed/results.json").exists());
+    succeeds(&mut lab.toolkit(&["dialogue", "--resume", "--quiet", "--run", "killed"]));
+    for file in ["checkpoints/last.safetensors", "checkpoints/best.safetensors", "replies-test.txt"] {
+        assert!(lab.bytes(&format!("whole/{file}")) == lab.bytes(&format!("killed/{file}")), "{file} differs");
+    }
+}
