@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -164,6 +165,7 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
             let recipe = Recipe::parse(&folder.join("config.toml").display().to_string(), &stored)?;
             let own = recipe.known_args(&DecodeOptions::augment_args(Command::new("decoding")));
             let matches = whole(command()).try_get_matches_from(all([&args[..1], &own, &args[1..]].concat()))?;
+            wait_passively();
             match inner(&matches) {
                 Some(("evaluate", matches)) => evaluate(&folder, matches),
                 Some(("generate", matches)) => generate(&folder, matches),
@@ -179,6 +181,20 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
             let matches = whole(command).try_get_matches_from(all(args))?;
             Ok(matches.subcommand().map(|(_, matches)| matches.clone()).unwrap_or_default())
         }),
+    }
+}
+
+/// Starts this program anew with threads that sleep while they wait for each other, unless the environment says how they
+/// wait. They spin by default, which makes every step several times slower as soon as another process wants a core; the
+/// OpenMP runtime reads the variable when it is loaded, before `main`.
+fn wait_passively() {
+    const POLICY: &str = "OMP_WAIT_POLICY";
+    if std::env::var_os(POLICY).is_some() || std::env::var_os("GOMP_SPINCOUNT").is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        // Comes back only if it fails, and then spinning threads are what there is.
+        let _ = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(POLICY, "passive").exec();
     }
 }
 
@@ -233,6 +249,9 @@ fn train(
         base: (flags.train.defer_epochs > 0).then(|| base.choice(&matches)).transpose()?,
     };
     let config = resolved(&flags, &losses)?;
+    if flags.train.threads != Some(1) {
+        wait_passively();
+    }
     match imbalance_dialogue::train(&flags, &losses, config)? {
         Ended::Finished(trained) => print(&trained, matches.get_flag("json")),
         Ended::Interrupted(folder) => {

@@ -36,7 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = LstmConfig { hidden: args.hidden, ..LstmConfig::default() };
     let model = LstmModel::new(&store.root(), &config, args.vocabulary, special, 1)?;
     let word = |row: usize, at: usize| 4 + ((row * 7919 + at * 104_729) % (args.vocabulary - 4)) as u32;
-    let histories: Vec<Vec<u32>> = (0..args.batch).map(|row| (0..args.source).map(|at| word(row, at)).collect()).collect();
+    let histories: Vec<Vec<u32>> =
+        (0..args.batch).map(|row| (0..args.source).map(|at| word(row, at)).collect()).collect();
     let mut rates = Vec::new();
     for (size, histories) in [(1, &histories[..histories.len().min(8)]), (args.batch, &histories[..])] {
         let options = DecodeOptions {

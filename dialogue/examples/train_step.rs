@@ -53,7 +53,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let special = Special { pad: 0, start: 1, end: 2, unknown: Some(3) };
     let store = VarStore::new(Device::Cpu);
-    let config = LstmConfig { embedding: args.embedding, hidden: args.hidden, layers: args.layers, ..LstmConfig::default() };
+    let config =
+        LstmConfig { embedding: args.embedding, hidden: args.hidden, layers: args.layers, ..LstmConfig::default() };
     let model = LstmModel::new(&store.root(), &config, args.vocabulary, special, 1)?;
     let mut sgd = Sgd::new(&store, SgdConfig { momentum: 0.9, weight_decay: 0.0, nesterov: false }, |_| true)?;
 

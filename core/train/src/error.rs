@@ -42,10 +42,11 @@ pub enum TrainError {
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
-    /// The loss or the gradient norm is NaN or infinite; the step was not applied.
+    /// The loss, the gradient norm, the weights or a validation value is NaN or infinite. For the first two,
+    /// the step was not applied.
     #[error("{}", non_finite(what, *value, *epoch, *step, checkpoint.as_deref()))]
     NonFinite {
-        /// "loss" or "gradient norm".
+        /// "loss", "gradient norm", "validation loss", …
         what: &'static str,
         /// The value seen.
         value: f64,
@@ -80,6 +81,18 @@ pub enum TrainError {
         /// Names that were reported.
         reported: String,
     },
+    /// An error of the task itself in the course of training.
+    #[error("epoch {epoch}, step {step}: {reason}; {}", kept(checkpoint.as_deref()))]
+    Step {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step of the whole run, from 1.
+        step: u64,
+        /// The newest checkpoint.
+        checkpoint: Option<PathBuf>,
+        /// What the task said.
+        reason: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// An error of the task itself (its data, model or loss).
     #[error(transparent)]
     Task(Box<dyn std::error::Error + Send + Sync>),
@@ -101,13 +114,18 @@ impl TrainError {
     }
 }
 
-fn non_finite(what: &str, value: f64, epoch: usize, step: u64, checkpoint: Option<&Path>) -> String {
-    let kept = match checkpoint {
+fn kept(checkpoint: Option<&Path>) -> String {
+    match checkpoint {
         Some(path) => format!("the last good checkpoint is {}", path.display()),
         None => "no checkpoint had been written yet".to_string(),
-    };
+    }
+}
+
+fn non_finite(what: &str, value: f64, epoch: usize, step: u64, checkpoint: Option<&Path>) -> String {
+    let kept = kept(checkpoint);
+    let applied = if matches!(what, "loss" | "gradient norm") { "the step was not applied and " } else { "" };
     format!(
-        "the {what} became {value} at step {step} (epoch {epoch}); the step was not applied and {kept}. \
+        "the {what} became {value} at step {step} (epoch {epoch}); {applied}{kept}. \
          A smaller --lr, --clip-norm or a warm-up usually helps"
     )
 }

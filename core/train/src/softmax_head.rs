@@ -76,8 +76,9 @@ pub fn softmax_loss(loss: &Loss, logits: Tensor, targets: &Tensor) -> Result<Hea
     } else {
         head.forward(numbers, targets, &mut values, &mut log_odds)?;
     }
-    let total = values.iter().copied().map(f64::from).sum();
-    let sum = if differentiate { with_gradient(&logits, total)? } else { Tensor::from(total).to_kind(Kind::Float) };
+    let total: f64 = values.iter().copied().map(f64::from).sum();
+    // A sum beyond float32 is infinite there, which the training loop reports, rather than libtorch's error.
+    let sum = if differentiate { with_gradient(&logits, f64::from(total as f32))? } else { Tensor::from(total as f32) };
     let negative_log_likelihood = log_odds.iter().map(|&m| softplus(-f64::from(m))).sum();
     Ok(HeadLoss { sum, total, negative_log_likelihood })
 }

@@ -209,7 +209,7 @@ impl Fit<'_> {
     fn step(&mut self, batch: &[usize], count: usize, window: &mut Window) -> Result<Step, TrainError> {
         let TrainState { epoch, batch: index, step, .. } = self.state;
         seed_libtorch(self.config.seed, Stream::Step, step);
-        let loss = self.task.forward(batch, self.config.phase(epoch))?;
+        let loss = self.task.forward(batch, self.config.phase(epoch)).map_err(|error| self.placed(error))?;
         let wrong = |reason: &str| TrainError::Batch { epoch, batch: index + 1, reason: reason.into() };
         if !(loss.units > 0.0 && loss.units.is_finite()) {
             return Err(wrong(&format!("its loss sums over {} {}", loss.units, self.task.units_name())));
@@ -243,8 +243,23 @@ impl Fit<'_> {
         if value.is_finite() {
             return Ok(());
         }
+        let (epoch, step, checkpoint) = self.place();
+        Err(TrainError::NonFinite { what, value, epoch, step, checkpoint })
+    }
+
+    /// Epoch, step and newest checkpoint, for an error.
+    fn place(&self) -> (usize, u64, Option<PathBuf>) {
         let checkpoint = Some(self.run.last_checkpoint()).filter(|path| path.exists());
-        Err(TrainError::NonFinite { what, value, epoch: self.state.epoch, step: self.state.step + 1, checkpoint })
+        (self.state.epoch, self.state.step + 1, checkpoint)
+    }
+
+    /// Says where in the training the task failed.
+    fn placed(&self, error: TrainError) -> TrainError {
+        let (epoch, step, checkpoint) = self.place();
+        match error {
+            TrainError::Task(reason) => TrainError::Step { epoch, step, checkpoint, reason },
+            error => error,
+        }
     }
 
     fn record_step(&mut self, step: &Step, window: &Window) -> Result<(), TrainError> {
@@ -277,7 +292,8 @@ impl Fit<'_> {
 
         seed_libtorch(self.config.seed, Stream::Validation, epoch as u64);
         let start = Instant::now();
-        let results = tch::no_grad(|| self.task.validate(self.config.phase(epoch)))?;
+        let phase = self.config.phase(epoch);
+        let results = tch::no_grad(|| self.task.validate(phase)).map_err(|error| self.placed(error))?;
         let took = start.elapsed().as_secs_f64();
         let (monitor, goal) = self.task.monitor();
         let monitor = monitor.to_string();
@@ -285,6 +301,7 @@ impl Fit<'_> {
             wanted: monitor.clone(),
             reported: results.keys().cloned().collect::<Vec<_>>().join(", "),
         })?;
+        self.check_finite("validation value", value)?;
         let line = results.iter().map(|(name, value)| format!(", {name} {value:.4}")).collect::<String>();
         self.record("valid", results.into_iter().collect(), vec![("validation".into(), took)])?;
 
@@ -309,12 +326,23 @@ impl Fit<'_> {
         self.state.records = self.metrics.records();
         // Best before last: a crash between the two repeats the epoch, which writes the same best again.
         if improved {
+            self.check_weights()?;
             checkpoint::save(&self.run.best_checkpoint(), self.task.variables(), None, &self.state, None)?;
         }
         self.save()
     }
 
+    /// Weights can overflow in the very step that is then saved; such a checkpoint must not replace a good one.
+    fn check_weights(&self) -> Result<(), TrainError> {
+        for variable in self.task.variables().trainable_variables() {
+            let largest = tch::no_grad(|| variable.f_abs()?.f_max()?.f_double_value(&[]))?;
+            self.check_finite("largest weight", largest)?;
+        }
+        Ok(())
+    }
+
     fn save(&mut self) -> Result<(), TrainError> {
+        self.check_weights()?;
         self.metrics.sync()?;
         self.state.records = self.metrics.records();
         let (last, previous) = (self.run.last_checkpoint(), self.run.previous_checkpoint());

@@ -84,7 +84,8 @@ fn value_and_gradients_agree_with_tensor_operations_for_every_loss() {
 fn without_a_graph_nothing_is_overwritten() {
     let logits = Tensor::randn([4, CLASSES], (Kind::Float, Device::Cpu));
     let before = logits.copy();
-    let measured = softmax_loss(&loss("eureka"), logits.shallow_clone(), &Tensor::from_slice(&[0_i64, 1, 2, 32])).unwrap();
+    let measured =
+        softmax_loss(&loss("eureka"), logits.shallow_clone(), &Tensor::from_slice(&[0_i64, 1, 2, 32])).unwrap();
     assert!(!measured.sum.requires_grad() && logits.equal(&before));
 }
 

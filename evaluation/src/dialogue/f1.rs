@@ -18,10 +18,7 @@ pub fn unigram_f1(reply: &str, references: &[impl AsRef<str>], punctuation: Punc
     let mut interner = Interner::default();
     let mut bag = |text: &str| sorted(interner.intern_all(words(&normalise(text, punctuation))));
     let reply = bag(reply);
-    references
-        .iter()
-        .map(|reference| 100.0 * f1_of_bags(&reply, &bag(reference.as_ref())))
-        .fold(0.0, f64::max)
+    references.iter().map(|reference| 100.0 * f1_of_bags(&reply, &bag(reference.as_ref()))).fold(0.0, f64::max)
 }
 
 /// Sorted word ids with repetitions: the form in which two multisets are merged in one pass.
@@ -34,11 +31,7 @@ pub(super) fn sorted(mut ids: Vec<u32>) -> Vec<u32> {
 pub(super) fn f1_of_bags(reply: &[u32], reference: &[u32]) -> f64 {
     let mut overlap = 0_usize;
     for_each_shared(reply, reference, |_| overlap += 1);
-    if overlap == 0 {
-        0.0
-    } else {
-        2.0 * overlap as f64 / (reply.len() + reference.len()) as f64
-    }
+    if overlap == 0 { 0.0 } else { 2.0 * overlap as f64 / (reply.len() + reference.len()) as f64 }
 }
 
 /// Calls `shared` once for each word that two sorted bags share, as often as the rarer side has it.
@@ -70,10 +63,7 @@ mod tests {
     #[test]
     fn words_in_any_order() {
         // "i like cats" / "cats like me much": overlap 2, precision 2/3, recall 2/4.
-        close(
-            f1("I like cats.", &["cats like me much"]),
-            100.0 * 4.0 / 7.0,
-        );
+        close(f1("I like cats.", &["cats like me much"]), 100.0 * 4.0 / 7.0);
         close(f1("the cat", &["A cat!"]), 100.0);
     }
 
@@ -106,10 +96,7 @@ mod tests {
     #[test]
     fn the_best_reference_counts() {
         // 0, 2·1/(2+1), 2·1/(2+3)
-        close(
-            f1("red car", &["blue", "red", "my red shoes"]),
-            100.0 * 2.0 / 3.0,
-        );
+        close(f1("red car", &["blue", "red", "my red shoes"]), 100.0 * 2.0 / 3.0);
     }
 
     proptest! {

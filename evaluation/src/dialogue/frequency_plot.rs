@@ -21,10 +21,7 @@ pub struct FrequencySeries {
 
 impl FrequencySeries {
     /// Counts the tokens ([`tokenise`]) of texts.
-    pub fn from_texts<T: AsRef<str>>(
-        name: impl Into<String>,
-        texts: impl IntoIterator<Item = T>,
-    ) -> Self {
+    pub fn from_texts<T: AsRef<str>>(name: impl Into<String>, texts: impl IntoIterator<Item = T>) -> Self {
         let mut interner = Interner::default();
         let mut counts: Vec<u64> = Vec::new();
         for text in texts {
@@ -34,18 +31,12 @@ impl FrequencySeries {
                 counts[id] += 1;
             }
         }
-        Self {
-            name: name.into(),
-            counts,
-        }
+        Self { name: name.into(), counts }
     }
 
     /// Takes counts made elsewhere, such as those of the training replies.
     pub fn from_counts(name: impl Into<String>, counts: &HashMap<String, u64>) -> Self {
-        Self {
-            name: name.into(),
-            counts: counts.values().copied().collect(),
-        }
+        Self { name: name.into(), counts: counts.values().copied().collect() }
     }
 
     /// Frequencies from the most frequent type on, as (rank, frequency), ranks from 1.
@@ -53,23 +44,11 @@ impl FrequencySeries {
     /// Of a run of equal frequencies only the two ends are kept: the line is the same, and the picture of a vocabulary
     /// of 20,000 types, most of them seen once or twice, stays small.
     fn points(&self) -> Vec<(f64, f64)> {
-        let mut counts: Vec<u64> = self
-            .counts
-            .iter()
-            .copied()
-            .filter(|&count| count > 0)
-            .collect();
+        let mut counts: Vec<u64> = self.counts.iter().copied().filter(|&count| count > 0).collect();
         counts.sort_unstable_by(|a, b| b.cmp(a));
-        let inside_run = |i: usize| {
-            i > 0
-                && i + 1 < counts.len()
-                && counts[i - 1] == counts[i]
-                && counts[i] == counts[i + 1]
-        };
-        (0..counts.len())
-            .filter(|&i| !inside_run(i))
-            .map(|i| ((i + 1) as f64, counts[i] as f64))
-            .collect()
+        let inside_run =
+            |i: usize| i > 0 && i + 1 < counts.len() && counts[i - 1] == counts[i] && counts[i] == counts[i + 1];
+        (0..counts.len()).filter(|&i| !inside_run(i)).map(|i| ((i + 1) as f64, counts[i] as f64)).collect()
     }
 }
 
@@ -112,19 +91,11 @@ pub enum PlotError {
 /// # Errors
 /// No series; a series without words; a file name that does not end in `.svg`; a file that cannot be written.
 pub fn plot_word_frequencies(series: &[FrequencySeries], path: &Path) -> Result<(), PlotError> {
-    if !path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("svg"))
-    {
-        return Err(PlotError::NotSvg {
-            path: path.to_owned(),
-        });
+    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
+        return Err(PlotError::NotSvg { path: path.to_owned() });
     }
     let svg = draw(series)?;
-    let write_error = |source| PlotError::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let write_error = |source| PlotError::Write { path: path.to_owned(), source };
     // Written beside its place and renamed: a full disk leaves no half picture.
     let partial = path.with_extension("svg.partial");
     let written = std::fs::write(&partial, svg).and_then(|()| std::fs::rename(&partial, path));
@@ -152,9 +123,7 @@ fn draw(series: &[FrequencySeries]) -> Result<String, PlotError> {
     for one in series {
         let points = one.points();
         if points.is_empty() {
-            return Err(PlotError::EmptySeries {
-                name: one.name.clone(),
-            });
+            return Err(PlotError::EmptySeries { name: one.name.clone() });
         }
         lines.push((one.name.as_str(), points));
     }
@@ -162,8 +131,7 @@ fn draw(series: &[FrequencySeries]) -> Result<String, PlotError> {
     {
         let area = SVGBackend::with_string(&mut svg, (800, 560)).into_drawing_area();
         draw_on(&area, &lines).map_err(|error| PlotError::Draw(error.to_string()))?;
-        area.present()
-            .map_err(|error| PlotError::Draw(error.to_string()))?;
+        area.present().map_err(|error| PlotError::Draw(error.to_string()))?;
     }
     Ok(svg)
 }
@@ -174,20 +142,13 @@ type DrawError<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::Er
 fn draw_on<'a>(area: &Area<'a>, lines: &[(&str, Vec<(f64, f64)>)]) -> Result<(), DrawError<'a>> {
     let largest = |pick: fn(&(f64, f64)) -> f64| {
         // A logarithmic axis needs room: a text of one word would give the range 1 to 1.
-        lines
-            .iter()
-            .flat_map(|(_, points)| points.iter().map(pick))
-            .fold(10.0, f64::max)
+        lines.iter().flat_map(|(_, points)| points.iter().map(pick)).fold(10.0, f64::max)
     };
     area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(area)
-        .margin(16)
-        .x_label_area_size(48)
-        .y_label_area_size(72)
-        .build_cartesian_2d(
-            (1.0..largest(|point| point.0) * 1.2).log_scale(),
-            (0.8..largest(|point| point.1) * 1.5).log_scale(),
-        )?;
+    let mut chart = ChartBuilder::on(area).margin(16).x_label_area_size(48).y_label_area_size(72).build_cartesian_2d(
+        (1.0..largest(|point| point.0) * 1.2).log_scale(),
+        (0.8..largest(|point| point.1) * 1.5).log_scale(),
+    )?;
     chart
         .configure_mesh()
         .x_desc("rank of the word type")
@@ -223,10 +184,7 @@ mod tests {
     use super::*;
 
     fn series(name: &str, counts: &[u64]) -> FrequencySeries {
-        FrequencySeries {
-            name: name.to_owned(),
-            counts: counts.to_vec(),
-        }
+        FrequencySeries { name: name.to_owned(), counts: counts.to_vec() }
     }
 
     #[test]
@@ -246,10 +204,7 @@ mod tests {
     fn the_picture_shows_every_series_and_is_the_same_each_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("words.svg");
-        let lines = [
-            series("training <replies>", &[100, 50, 20, 5, 1, 1]),
-            series("generated", &[40]),
-        ];
+        let lines = [series("training <replies>", &[100, 50, 20, 5, 1, 1]), series("generated", &[40])];
         plot_word_frequencies(&lines, &path).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
@@ -266,20 +221,12 @@ mod tests {
     fn what_cannot_be_drawn_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("words.svg");
-        assert!(matches!(
-            plot_word_frequencies(&[], &path),
-            Err(PlotError::NoSeries)
-        ));
+        assert!(matches!(plot_word_frequencies(&[], &path), Err(PlotError::NoSeries)));
         let empty = [series("silent", &[0])];
-        let message = plot_word_frequencies(&empty, &path)
-            .unwrap_err()
-            .to_string();
+        let message = plot_word_frequencies(&empty, &path).unwrap_err().to_string();
         assert!(message.contains("\"silent\""));
         let one = [series("one", &[1])];
-        assert!(matches!(
-            plot_word_frequencies(&one, &folder.path().join("words.png")),
-            Err(PlotError::NotSvg { .. })
-        ));
+        assert!(matches!(plot_word_frequencies(&one, &folder.path().join("words.png")), Err(PlotError::NotSvg { .. })));
         assert!(matches!(
             plot_word_frequencies(&one, &folder.path().join("no/such/words.svg")),
             Err(PlotError::Write { .. })

@@ -34,10 +34,7 @@ pub fn length_statistics(lengths: &[usize]) -> Option<LengthStatistics> {
     let values = lengths.mapv(N64::raw);
     let mean = values.mean()?;
     let probabilities = Array1::from(vec![0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0]).mapv(n64);
-    let quantiles = lengths
-        .quantiles_axis_mut(Axis(0), &probabilities, &Linear)
-        .ok()?
-        .mapv(N64::raw);
+    let quantiles = lengths.quantiles_axis_mut(Axis(0), &probabilities, &Linear).ok()?.mapv(N64::raw);
     Some(LengthStatistics {
         mean,
         sd: values.std(0.0),
@@ -72,10 +69,7 @@ mod tests {
     #[test]
     fn one_length_is_every_quantile_and_none_is_none() {
         let one = length_statistics(&[7]).unwrap();
-        assert_eq!(
-            (one.mean, one.sd, one.q05, one.median, one.max),
-            (7.0, 0.0, 7.0, 7.0, 7.0)
-        );
+        assert_eq!((one.mean, one.sd, one.q05, one.median, one.max), (7.0, 0.0, 7.0, 7.0, 7.0));
         assert_eq!(length_statistics(&[]), None);
     }
 }

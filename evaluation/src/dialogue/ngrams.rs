@@ -43,22 +43,15 @@ pub fn ngram_diversity(
     let replies: Vec<_> = replies
         .iter()
         .map(|reply| match text {
-            NgramText::Tokens => {
-                interner.intern_all(tokenise(reply.as_ref()).iter().map(String::as_str))
-            }
-            NgramText::Normalised => {
-                interner.intern_all(words(&normalise(reply.as_ref(), punctuation)))
-            }
+            NgramText::Tokens => interner.intern_all(tokenise(reply.as_ref()).iter().map(String::as_str)),
+            NgramText::Normalised => interner.intern_all(words(&normalise(reply.as_ref(), punctuation))),
         })
         .collect();
     diversity_of_ids(&replies, vocabulary_size)
 }
 
 /// [`ngram_diversity`] of replies that are word ids already.
-pub(super) fn diversity_of_ids(
-    replies: &[Vec<u32>],
-    vocabulary_size: Option<usize>,
-) -> [NgramDiversity; MAX_NGRAM] {
+pub(super) fn diversity_of_ids(replies: &[Vec<u32>], vocabulary_size: Option<usize>) -> [NgramDiversity; MAX_NGRAM] {
     std::array::from_fn(|i| diversity(replies, i + 1, vocabulary_size))
 }
 
@@ -116,11 +109,7 @@ fn entropy(mut counts: Vec<u64>, total: u64) -> f64 {
 }
 
 fn percent(part: f64, whole: f64) -> f64 {
-    if whole == 0.0 {
-        0.0
-    } else {
-        100.0 * part / whole
-    }
+    if whole == 0.0 { 0.0 } else { 100.0 * part / whole }
 }
 
 #[cfg(test)]
@@ -134,12 +123,7 @@ mod tests {
     }
 
     fn tokens(replies: &[&str], vocabulary_size: Option<usize>) -> [NgramDiversity; MAX_NGRAM] {
-        ngram_diversity(
-            replies,
-            NgramText::Tokens,
-            Punctuation::Removed,
-            vocabulary_size,
-        )
+        ngram_diversity(replies, NgramText::Tokens, Punctuation::Removed, vocabulary_size)
     }
 
     #[test]
@@ -160,10 +144,7 @@ mod tests {
         close(four.distinct, 100.0);
         close(four.distinct_per_token, 12.5);
         // Unigrams: x 3, y 3, . 1, z 1 of 8.
-        close(
-            one.entropy,
-            -(0.75 * 0.375_f64.ln() + 0.25 * 0.125_f64.ln()),
-        );
+        close(one.entropy, -(0.75 * 0.375_f64.ln() + 0.25 * 0.125_f64.ln()));
         // Bigrams: 3, 1, 1 of 5.
         close(two.entropy, -(0.6 * 0.6_f64.ln() + 0.4 * 0.2_f64.ln()));
         assert_eq!(four.entropy, 0.0);
@@ -203,8 +184,7 @@ mod tests {
         let replies = ["The cat. The cat!"];
         let tokens = ngram_diversity(&replies, NgramText::Tokens, Punctuation::Removed, None);
         close(tokens[0].distinct, 100.0 * 4.0 / 6.0);
-        let normalised =
-            ngram_diversity(&replies, NgramText::Normalised, Punctuation::Removed, None);
+        let normalised = ngram_diversity(&replies, NgramText::Normalised, Punctuation::Removed, None);
         close(normalised[0].distinct, 50.0);
     }
 

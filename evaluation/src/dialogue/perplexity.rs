@@ -7,9 +7,7 @@ pub enum PerplexityError {
     #[error("perplexity needs at least one target token, got 0")]
     NoTokens,
     /// The sum is not a number, infinite, or below 0.
-    #[error(
-        "perplexity needs a summed negative log-likelihood that is finite and at least 0 nats, got {0}"
-    )]
+    #[error("perplexity needs a summed negative log-likelihood that is finite and at least 0 nats, got {0}")]
     BadLikelihood(f64),
 }
 
@@ -44,10 +42,7 @@ mod tests {
     #[test]
     fn impossible_sums_are_errors() {
         assert_eq!(perplexity(1.0, 0), Err(PerplexityError::NoTokens));
-        assert_eq!(
-            perplexity(-1.0, 2),
-            Err(PerplexityError::BadLikelihood(-1.0))
-        );
+        assert_eq!(perplexity(-1.0, 2), Err(PerplexityError::BadLikelihood(-1.0)));
         assert!(perplexity(f64::NAN, 2).is_err());
         assert!(perplexity(f64::INFINITY, 2).is_err());
     }

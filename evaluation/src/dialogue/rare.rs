@@ -53,11 +53,7 @@ mod tests {
     use super::*;
 
     fn counts(counts: &[u64]) -> HashMap<String, u64> {
-        counts
-            .iter()
-            .enumerate()
-            .map(|(i, &count)| (i.to_string(), count))
-            .collect()
+        counts.iter().enumerate().map(|(i, &count)| (i.to_string(), count)).collect()
     }
 
     #[test]
@@ -73,10 +69,7 @@ mod tests {
 
     #[test]
     fn the_largest_counts_do_not_overflow() {
-        assert_eq!(
-            RareWords::Tail(0.4).threshold(&counts(&[u64::MAX, u64::MAX])),
-            u64::MAX
-        );
+        assert_eq!(RareWords::Tail(0.4).threshold(&counts(&[u64::MAX, u64::MAX])), u64::MAX);
     }
 
     #[test]

@@ -109,16 +109,10 @@ pub fn read_references(path: &Path) -> Result<Vec<Vec<String>>, ReadError> {
     text.lines()
         .enumerate()
         .map(|(index, line)| {
-            let references: Vec<String> = line
-                .split('\t')
-                .filter(|reference| !reference.trim().is_empty())
-                .map(str::to_owned)
-                .collect();
+            let references: Vec<String> =
+                line.split('\t').filter(|reference| !reference.trim().is_empty()).map(str::to_owned).collect();
             if references.is_empty() {
-                return Err(ReadError::NoReference {
-                    path: path.to_owned(),
-                    line: index + 1,
-                });
+                return Err(ReadError::NoReference { path: path.to_owned(), line: index + 1 });
             }
             Ok(references)
         })
@@ -147,74 +141,42 @@ pub fn read_types(path: &Path) -> Result<TypeList, ReadError> {
         let word_type = fields.next().unwrap_or_default();
         let count = fields.next();
         if word_type.trim().is_empty() || fields.next().is_some() {
-            return Err(bad(
-                line,
-                content,
-                "a word type, or a word type, a tab and its count",
-            ));
+            return Err(bad(line, content, "a word type, or a word type, a tab and its count"));
         }
         if let Some(&first) = first_line.get(word_type) {
             let (path, word_type) = (path.to_owned(), word_type.to_owned());
-            return Err(ReadError::DuplicateType {
-                path,
-                line,
-                word_type,
-                first,
-            });
+            return Err(ReadError::DuplicateType { path, line, word_type, first });
         }
         if line > 1 && count.is_some() == counts.is_empty() {
             let counted = count.is_some();
-            return Err(ReadError::MixedCounts {
-                path: path.to_owned(),
-                line,
-                counted,
-            });
+            return Err(ReadError::MixedCounts { path: path.to_owned(), line, counted });
         }
         if let Some(count) = count {
-            let value = count.trim().parse().map_err(|_| {
-                bad(
-                    line,
-                    count,
-                    "a word type, a tab and a whole number of at least 0",
-                )
-            })?;
+            let value = count
+                .trim()
+                .parse()
+                .map_err(|_| bad(line, count, "a word type, a tab and a whole number of at least 0"))?;
             counts.insert(word_type.to_owned(), value);
         }
         first_line.insert(word_type, line);
         types.push(word_type.to_owned());
     }
-    Ok(TypeList {
-        types,
-        counts: (!counts.is_empty()).then_some(counts),
-    })
+    Ok(TypeList { types, counts: (!counts.is_empty()).then_some(counts) })
 }
 
 fn read(path: &Path, expected: &'static str) -> Result<String, ReadError> {
-    let bytes = std::fs::read(path).map_err(|source| ReadError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = std::fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     if bytes.is_empty() {
-        return Err(ReadError::Empty {
-            path: path.to_owned(),
-            expected,
-        });
+        return Err(ReadError::Empty { path: path.to_owned(), expected });
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.to_owned()),
         Err(error) => {
             let before = &bytes[..error.valid_up_to()];
             let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-            let start = before
-                .iter()
-                .rposition(|&byte| byte == b'\n')
-                .map_or(0, |at| at + 1);
-            Err(ReadError::Utf8 {
-                path: path.to_owned(),
-                line,
-                byte: before.len() - start + 1,
-            })
+            let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            Err(ReadError::Utf8 { path: path.to_owned(), line, byte: before.len() - start + 1 })
         }
     }
 }
@@ -231,10 +193,7 @@ mod tests {
 
     #[test]
     fn a_blank_line_is_an_empty_reply() {
-        assert_eq!(
-            read_replies(file("\u{feff}hi\r\n\nyes\tno").path()).unwrap(),
-            ["hi", "", "yes\tno"]
-        );
+        assert_eq!(read_replies(file("\u{feff}hi\r\n\nyes\tno").path()).unwrap(), ["hi", "", "yes\tno"]);
         assert_eq!(read_replies(file("\n").path()).unwrap(), [""]);
     }
 
@@ -246,44 +205,27 @@ mod tests {
         );
         let blank = file("one\n \t\n");
         let message = read_references(blank.path()).unwrap_err().to_string();
-        assert!(message.ends_with(
-            "line 2: no reference; each line must hold at least one, several separated by tabs"
-        ));
+        assert!(message.ends_with("line 2: no reference; each line must hold at least one, several separated by tabs"));
     }
 
     #[test]
     fn types_with_or_without_counts() {
         let plain = read_types(file("the\n,\n").path()).unwrap();
-        assert_eq!(
-            plain,
-            TypeList {
-                types: vec!["the".into(), ",".into()],
-                counts: None
-            }
-        );
+        assert_eq!(plain, TypeList { types: vec!["the".into(), ",".into()], counts: None });
         let counted = read_types(file("the\t12\n,\t0\n").path()).unwrap();
-        assert_eq!(
-            counted.counts.unwrap(),
-            HashMap::from([("the".into(), 12), (",".into(), 0)])
-        );
+        assert_eq!(counted.counts.unwrap(), HashMap::from([("the".into(), 12), (",".into(), 0)]));
     }
 
     #[test]
     fn bad_types_name_the_line() {
         for (content, want) in [
-            (
-                "a\t1\nb\tx\n",
-                "line 2: found \"x\"; a line must be a word type, a tab and a whole",
-            ),
+            ("a\t1\nb\tx\n", "line 2: found \"x\"; a line must be a word type, a tab and a whole"),
             ("a\t-1\n", "line 1: found \"-1\""),
             ("a\n\nb\n", "line 2: found \"\"; a line must be a word type"),
             ("a\t1\t2\n", "line 1: found \"a\\t1\\t2\""),
             ("a\t1\nb\n", "line 2: lacks a count, unlike line 1"),
             ("a\nb\t1\n", "line 2: has a count, unlike line 1"),
-            (
-                "a\nb\na\n",
-                "line 3: the type \"a\" is listed already on line 1",
-            ),
+            ("a\nb\na\n", "line 3: the type \"a\" is listed already on line 1"),
         ] {
             let message = read_types(file(content).path()).unwrap_err().to_string();
             assert!(message.contains(want), "{message}");
@@ -294,32 +236,14 @@ mod tests {
     fn bytes_that_are_not_text_are_located() {
         let bad = file(b"fine\nal\xc3\xa9 \xff\n");
         let error = read_replies(bad.path()).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                ReadError::Utf8 {
-                    line: 2,
-                    byte: 6,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, ReadError::Utf8 { line: 2, byte: 6, .. }), "{error}");
     }
 
     #[test]
     fn missing_and_empty_files_are_named() {
-        let missing = read_replies(Path::new("/nonexistent/replies.txt"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            missing.starts_with("cannot read /nonexistent/replies.txt: "),
-            "{missing}"
-        );
+        let missing = read_replies(Path::new("/nonexistent/replies.txt")).unwrap_err().to_string();
+        assert!(missing.starts_with("cannot read /nonexistent/replies.txt: "), "{missing}");
         let empty = read_replies(file("").path()).unwrap_err().to_string();
-        assert!(
-            empty.ends_with("is empty; it must hold replies, one a line"),
-            "{empty}"
-        );
+        assert!(empty.ends_with("is empty; it must hold replies, one a line"), "{empty}");
     }
 }

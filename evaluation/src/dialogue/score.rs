@@ -62,9 +62,7 @@ pub enum ScoreError {
     #[error("the training counts hold no token; at least one type needs a count above 0")]
     EmptyTrainCounts,
     /// A tail share outside its range.
-    #[error(
-        "the tail of rare words must be a share strictly between 0 and 1 of the training tokens, got {0}"
-    )]
+    #[error("the tail of rare words must be a share strictly between 0 and 1 of the training tokens, got {0}")]
     BadTailShare(f64),
 }
 
@@ -85,11 +83,7 @@ pub fn score(
     check(replies, references, options)?;
     let mut interner = Interner::default();
     let vocabulary_words = match &options.vocabulary {
-        Some(types) => Some(intern_vocabulary(
-            types,
-            options.punctuation,
-            &mut interner,
-        )?),
+        Some(types) => Some(intern_vocabulary(types, options.punctuation, &mut interner)?),
         None => None,
     };
 
@@ -123,37 +117,24 @@ pub fn score(
     for (reply, reference) in &pairs {
         type_counts.add(reply, reference);
     }
-    let macro_f_over = if vocabulary_words.is_some() {
-        MacroTypes::Vocabulary
-    } else {
-        MacroTypes::Occurring
-    };
+    let macro_f_over = if vocabulary_words.is_some() { MacroTypes::Vocabulary } else { MacroTypes::Occurring };
     let (macro_f, macro_f_types) = match vocabulary_words {
         // Vocabulary words were interned first, so theirs are the ids below their number.
         Some(vocabulary) => type_counts.macro_over(|_, id| id < vocabulary),
         None => type_counts.macro_over(TypeCounts::occurs),
     };
-    let (macro_f_reference_types, reference_types) =
-        type_counts.macro_over(TypeCounts::in_reference);
+    let (macro_f_reference_types, reference_types) = type_counts.macro_over(TypeCounts::in_reference);
 
     let reply_tokens: Vec<_> = replies.iter().map(|reply| tokenise(reply)).collect();
-    let reference_tokens: Vec<_> = chosen_references
-        .iter()
-        .map(|text| tokenise(text))
-        .collect();
+    let reference_tokens: Vec<_> = chosen_references.iter().map(|text| tokenise(text)).collect();
     let [one, two, three, four] = match options.ngram_text {
         NgramText::Normalised => diversity_of_ids(&normalised_replies, vocabulary_words),
         NgramText::Tokens => {
             let mut interner = Interner::default();
-            let ids: Vec<_> = reply_tokens
-                .iter()
-                .map(|tokens| interner.intern_all(tokens.iter().map(String::as_str)))
-                .collect();
+            let ids: Vec<_> =
+                reply_tokens.iter().map(|tokens| interner.intern_all(tokens.iter().map(String::as_str))).collect();
             let types = options.vocabulary.as_ref();
-            diversity_of_ids(
-                &ids,
-                types.map(|types| types.iter().collect::<HashSet<_>>().len()),
-            )
+            diversity_of_ids(&ids, types.map(|types| types.iter().collect::<HashSet<_>>().len()))
         }
     };
 
@@ -218,19 +199,12 @@ pub fn score(
     })
 }
 
-fn check(
-    replies: &[String],
-    references: &[Vec<String>],
-    options: &ScoreOptions,
-) -> Result<(), ScoreError> {
+fn check(replies: &[String], references: &[Vec<String>], options: &ScoreOptions) -> Result<(), ScoreError> {
     if replies.is_empty() {
         return Err(ScoreError::NoReplies);
     }
     if replies.len() != references.len() {
-        return Err(ScoreError::LengthMismatch {
-            replies: replies.len(),
-            references: references.len(),
-        });
+        return Err(ScoreError::LengthMismatch { replies: replies.len(), references: references.len() });
     }
     if let Some(index) = references.iter().position(Vec::is_empty) {
         return Err(ScoreError::NoReference { number: index + 1 });
@@ -241,19 +215,13 @@ fn check(
         return Err(ScoreError::EmptyTrainCounts);
     }
     match options.rare {
-        RareWords::Tail(share) if !(share > 0.0 && share < 1.0) => {
-            Err(ScoreError::BadTailShare(share))
-        }
+        RareWords::Tail(share) if !(share > 0.0 && share < 1.0) => Err(ScoreError::BadTailShare(share)),
         _ => Ok(()),
     }
 }
 
 /// Interns the words of the vocabulary into an empty interner; returns how many they are.
-fn intern_vocabulary(
-    types: &[String],
-    punctuation: Punctuation,
-    interner: &mut Interner,
-) -> Result<usize, ScoreError> {
+fn intern_vocabulary(types: &[String], punctuation: Punctuation, interner: &mut Interner) -> Result<usize, ScoreError> {
     for word_type in types {
         for word in words(&normalise(word_type, punctuation)) {
             interner.intern(word);
@@ -272,11 +240,7 @@ fn share_at_most(texts: &[Vec<String>], train: &HashMap<String, u64>, threshold:
         rare += u64::from(train.get(token).copied().unwrap_or(0) <= threshold);
         total += 1;
     }
-    if total == 0 {
-        0.0
-    } else {
-        100.0 * rare as f64 / total as f64
-    }
+    if total == 0 { 0.0 } else { 100.0 * rare as f64 / total as f64 }
 }
 
 #[cfg(test)]

@@ -31,16 +31,10 @@ fn f_scores_without_a_vocabulary() {
     close(scores.f1, 100.0 * (2.0 / 3.0 + 0.4) / 2.0);
     close(scores.micro_f, 100.0 * 2.0 * 3.0 / (6.0 + 5.0));
     close(scores.macro_f, 100.0 * 2.5 / 6.0);
-    assert_eq!(
-        (scores.macro_f_over, scores.macro_f_types),
-        (MacroTypes::Occurring, 6)
-    );
+    assert_eq!((scores.macro_f_over, scores.macro_f_types), (MacroTypes::Occurring, 6));
     close(scores.macro_f_reference_types, 100.0 * 2.5 / 5.0);
     assert_eq!(scores.reference_types, 5);
-    assert_eq!(
-        (scores.perplexity, scores.ead_1, scores.rare_share),
-        (None, None, None)
-    );
+    assert_eq!((scores.perplexity, scores.ead_1, scores.rare_share), (None, None, None));
 }
 
 #[test]
@@ -48,22 +42,13 @@ fn the_vocabulary_decides_the_macro_mean() {
     // Words left: i, like, cat, zebra ("I" and "i" are one type, "," and "the" none). "no", of which half is right, is
     // not in it; "zebra", which never occurs, is.
     let vocabulary = strings(&["I", "i", "like", "cat", "zebra", ",", "the"]);
-    let scores = example(&ScoreOptions {
-        vocabulary: Some(vocabulary),
-        ..Default::default()
-    });
+    let scores = example(&ScoreOptions { vocabulary: Some(vocabulary), ..Default::default() });
     close(scores.macro_f, 100.0 * 2.0 / 4.0);
-    assert_eq!(
-        (scores.macro_f_over, scores.macro_f_types),
-        (MacroTypes::Vocabulary, 4)
-    );
+    assert_eq!((scores.macro_f_over, scores.macro_f_types), (MacroTypes::Vocabulary, 4));
     close(scores.macro_f_reference_types, 50.0);
     close(scores.micro_f, 600.0 / 11.0);
     // Tokens i like the cat . no , no no: 9, distinct 7; V = 7 types as given.
-    close(
-        scores.ead_1.unwrap(),
-        100.0 / (1.0 - (6.0_f64 / 7.0).powi(9)),
-    );
+    close(scores.ead_1.unwrap(), 100.0 / (1.0 - (6.0_f64 / 7.0).powi(9)));
 }
 
 #[test]
@@ -76,20 +61,13 @@ fn ngrams_come_from_tokens_or_from_the_normalised_text() {
     assert_eq!(tokens.tokens, 9);
 
     let vocabulary = Some(strings(&["i", "like", "the"]));
-    let normalised = ScoreOptions {
-        ngram_text: NgramText::Normalised,
-        vocabulary,
-        ..Default::default()
-    };
+    let normalised = ScoreOptions { ngram_text: NgramText::Normalised, vocabulary, ..Default::default() };
     let normalised = example(&normalised);
     // i like cat no no no: distinct 4 of 6; V = 2 words.
     close(normalised.distinct_1, 100.0 * 4.0 / 6.0);
     // i-like like-cat | no-no no-no
     close(normalised.distinct_2, 75.0);
-    close(
-        normalised.ead_1.unwrap(),
-        100.0 * 4.0 / (2.0 * (1.0 - 1.0 / 64.0)),
-    );
+    close(normalised.ead_1.unwrap(), 100.0 * 4.0 / (2.0 * (1.0 - 1.0 / 64.0)));
     // Length stays in tokens.
     assert_eq!((normalised.length_mean, normalised.length_max), (4.5, 5.0));
     // "i like dogs ." and "no way !"
@@ -98,21 +76,11 @@ fn ngrams_come_from_tokens_or_from_the_normalised_text() {
 
 #[test]
 fn rare_words_by_training_count() {
-    let train: HashMap<String, u64> = [
-        ("i", 50),
-        ("like", 20),
-        ("the", 15),
-        (".", 10),
-        ("no", 3),
-        ("dogs", 2),
-    ]
-    .map(|(word, count)| (word.to_owned(), count))
-    .into();
+    let train: HashMap<String, u64> = [("i", 50), ("like", 20), ("the", 15), (".", 10), ("no", 3), ("dogs", 2)]
+        .map(|(word, count)| (word.to_owned(), count))
+        .into();
     // Tail of a tenth: sorted 2 3 10 15 20 50 of 100; 2 + 3 + 10 reaches it, so counts up to 10 are rare.
-    let tail = example(&ScoreOptions {
-        train_counts: Some(train.clone()),
-        ..Default::default()
-    });
+    let tail = example(&ScoreOptions { train_counts: Some(train.clone()), ..Default::default() });
     assert_eq!(tail.rare_at_most, Some(10));
     // Rare in replies: cat (unseen) . no , (unseen) no no: 6 of 9.
     close(tail.rare_share.unwrap(), 100.0 * 6.0 / 9.0);
@@ -121,11 +89,7 @@ fn rare_words_by_training_count() {
     close(tail.rare_share_references.unwrap(), 100.0 * 5.0 / 7.0);
 
     let rare = RareWords::AtMost(2);
-    let at_most = example(&ScoreOptions {
-        train_counts: Some(train),
-        rare,
-        ..Default::default()
-    });
+    let at_most = example(&ScoreOptions { train_counts: Some(train), rare, ..Default::default() });
     assert_eq!(at_most.rare_at_most, Some(2));
     close(at_most.rare_share.unwrap(), 100.0 * 2.0 / 9.0);
 }
@@ -165,10 +129,7 @@ fn silence_is_scored_as_zero() {
     assert_eq!((scores.f1, scores.micro_f, scores.macro_f), (0.0, 0.0, 0.0));
     assert_eq!((scores.length_min, scores.length_max), (0.0, 2.0));
     let only = score(&strings(&[""]), &single(&[""]), &ScoreOptions::default()).unwrap();
-    assert_eq!(
-        (only.f1, only.macro_f, only.macro_f_types, only.distinct_4),
-        (0.0, 0.0, 0, 0.0)
-    );
+    assert_eq!((only.f1, only.macro_f, only.macro_f_types, only.distinct_4), (0.0, 0.0, 0, 0.0));
 }
 
 #[test]
@@ -177,10 +138,7 @@ fn unusable_input_is_an_error() {
     assert_eq!(score(&[], &[], &options), Err(ScoreError::NoReplies));
     assert_eq!(
         score(&strings(&["a", "b"]), &single(&["a"]), &options),
-        Err(ScoreError::LengthMismatch {
-            replies: 2,
-            references: 1
-        })
+        Err(ScoreError::LengthMismatch { replies: 2, references: 1 })
     );
     assert_eq!(
         score(&strings(&["a", "b"]), &[strings(&["a"]), vec![]], &options),
@@ -188,36 +146,18 @@ fn unusable_input_is_an_error() {
     );
     let with = |options: ScoreOptions| score(&strings(&["x"]), &single(&["x"]), &options);
     assert_eq!(
-        with(ScoreOptions {
-            vocabulary: Some(strings(&["the", "."])),
-            ..Default::default()
-        }),
+        with(ScoreOptions { vocabulary: Some(strings(&["the", "."])), ..Default::default() }),
         Err(ScoreError::EmptyVocabulary { types: 2 })
     );
     assert_eq!(
-        with(ScoreOptions {
-            train_counts: Some(HashMap::new()),
-            ..Default::default()
-        }),
+        with(ScoreOptions { train_counts: Some(HashMap::new()), ..Default::default() }),
         Err(ScoreError::EmptyTrainCounts)
     );
     for share in [0.0, 1.0, -0.5] {
         let rare = RareWords::Tail(share);
-        assert_eq!(
-            with(ScoreOptions {
-                rare,
-                ..Default::default()
-            }),
-            Err(ScoreError::BadTailShare(share))
-        );
+        assert_eq!(with(ScoreOptions { rare, ..Default::default() }), Err(ScoreError::BadTailShare(share)));
     }
-    assert!(
-        with(ScoreOptions {
-            rare: RareWords::Tail(f64::NAN),
-            ..Default::default()
-        })
-        .is_err()
-    );
+    assert!(with(ScoreOptions { rare: RareWords::Tail(f64::NAN), ..Default::default() }).is_err());
 }
 
 #[test]
@@ -225,16 +165,9 @@ fn json_is_flat_and_comes_back_the_same() {
     let scores = example(&ScoreOptions::default());
     let json = serde_json::to_value(&scores).unwrap();
     let object = json.as_object().unwrap();
-    assert!(
-        object
-            .values()
-            .all(|value| !value.is_object() && !value.is_array())
-    );
+    assert!(object.values().all(|value| !value.is_object() && !value.is_array()));
     assert_eq!(json["macro_f_over"], "occurring");
-    assert_eq!(
-        serde_json::from_value::<DialogueScores>(json).unwrap(),
-        scores
-    );
+    assert_eq!(serde_json::from_value::<DialogueScores>(json).unwrap(), scores);
 }
 
 proptest! {

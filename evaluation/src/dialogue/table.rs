@@ -68,14 +68,7 @@ pub fn details(scores: &DialogueScores) -> String {
 fn align(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
-        .map(|c| {
-            lines
-                .iter()
-                .filter_map(|l| l.get(c))
-                .map(|t| t.chars().count())
-                .max()
-                .unwrap_or(0)
-        })
+        .map(|c| lines.iter().filter_map(|l| l.get(c)).map(|t| t.chars().count()).max().unwrap_or(0))
         .collect();
     let mut out = String::new();
     for line in lines {
@@ -99,12 +92,7 @@ mod tests {
     fn scores() -> DialogueScores {
         // F1 4/6; micro 4/6; types i, like right, cats, dogs wrong: macro 1/2, over reference types 2/3.
         let references = [vec!["i like dogs".to_owned()]];
-        score(
-            &["i like cats".to_owned()],
-            &references,
-            &ScoreOptions::default(),
-        )
-        .unwrap()
+        score(&["i like cats".to_owned()], &references, &ScoreOptions::default()).unwrap()
     }
 
     #[test]

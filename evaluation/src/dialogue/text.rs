@@ -37,14 +37,8 @@ pub enum NgramText {
 pub fn normalise(text: &str, punctuation: Punctuation) -> String {
     let lower = text.to_lowercase();
     let without_punctuation: String = match punctuation {
-        Punctuation::Removed => lower
-            .chars()
-            .filter(|c| !c.is_ascii_punctuation())
-            .collect(),
-        Punctuation::Spaced => lower
-            .chars()
-            .map(|c| if c.is_ascii_punctuation() { ' ' } else { c })
-            .collect(),
+        Punctuation::Removed => lower.chars().filter(|c| !c.is_ascii_punctuation()).collect(),
+        Punctuation::Spaced => lower.chars().map(|c| if c.is_ascii_punctuation() { ' ' } else { c }).collect(),
     };
     let without_articles = replace_articles(&without_punctuation);
     let mut normalised = String::with_capacity(without_articles.len());
@@ -75,8 +69,7 @@ pub fn tokenise(text: &str) -> Vec<String> {
 /// Words between white space, by the rule of the public scorers' language: Unicode white space and the four ASCII
 /// information separators, which Rust does not count as white space.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
-        .filter(|word| !word.is_empty())
+    text.split(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)).filter(|word| !word.is_empty())
 }
 
 fn replace_articles(text: &str) -> String {
@@ -84,15 +77,9 @@ fn replace_articles(text: &str) -> String {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let in_word = first.is_alphanumeric();
-        let end = rest
-            .find(|c: char| c.is_alphanumeric() != in_word)
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| c.is_alphanumeric() != in_word).unwrap_or(rest.len());
         let (run, tail) = rest.split_at(end);
-        out.push_str(if matches!(run, "a" | "an" | "the") {
-            " "
-        } else {
-            run
-        });
+        out.push_str(if matches!(run, "a" | "an" | "the") { " " } else { run });
         rest = tail;
     }
     out
@@ -114,14 +101,8 @@ mod tests {
 
     #[test]
     fn articles_go_only_as_whole_words() {
-        assert_eq!(
-            removed("The cat ate an apple and a pear"),
-            "cat ate apple and pear"
-        );
-        assert_eq!(
-            removed("theatre another a an the bath"),
-            "theatre another bath"
-        );
+        assert_eq!(removed("The cat ate an apple and a pear"), "cat ate apple and pear");
+        assert_eq!(removed("theatre another a an the bath"), "theatre another bath");
         assert_eq!(removed("a\u{2013}b"), "\u{2013}b");
         assert_eq!(removed("a1 1a"), "a1 1a");
     }
@@ -154,14 +135,8 @@ mod tests {
 
     #[test]
     fn tokens_space_the_six_marks_only() {
-        assert_eq!(
-            tokenise("Hi,I'm well.Really?!"),
-            ["hi", ",", "i'm", "well", ".", "really", "?", "!"]
-        );
-        assert_eq!(
-            tokenise("a (b) c-d ; e:f ..."),
-            ["a", "(b)", "c-d", ";", "e", ":", "f", ".", ".", "."]
-        );
+        assert_eq!(tokenise("Hi,I'm well.Really?!"), ["hi", ",", "i'm", "well", ".", "really", "?", "!"]);
+        assert_eq!(tokenise("a (b) c-d ; e:f ..."), ["a", "(b)", "c-d", ";", "e", ":", "f", ".", ".", "."]);
         assert!(tokenise("  ").is_empty());
     }
 

@@ -20,11 +20,7 @@ pub(super) struct TypeCounts {
 impl TypeCounts {
     /// Counts for ids below `types`, all 0.
     pub(super) fn new(types: usize) -> Self {
-        Self {
-            shared: vec![0; types],
-            in_replies: vec![0; types],
-            in_references: vec![0; types],
-        }
+        Self { shared: vec![0; types], in_replies: vec![0; types], in_references: vec![0; types] }
     }
 
     /// Adds one reply and its reference, each as sorted ids below the number of types.
@@ -41,20 +37,14 @@ impl TypeCounts {
     /// Micro F, 0 to 1; 0 when there is not one word.
     pub(super) fn micro(&self) -> f64 {
         let sum = |counts: &[u64]| counts.iter().sum::<u64>();
-        ratio(
-            2 * sum(&self.shared),
-            sum(&self.in_replies) + sum(&self.in_references),
-        )
+        ratio(2 * sum(&self.shared), sum(&self.in_replies) + sum(&self.in_references))
     }
 
     /// Macro F over the ids that `chosen` accepts, 0 to 1, and how many they are; 0 when there are none.
     pub(super) fn macro_over(&self, chosen: impl Fn(&Self, usize) -> bool) -> (f64, usize) {
         let (mut sum, mut types) = (0.0, 0_usize);
         for id in (0..self.shared.len()).filter(|&id| chosen(self, id)) {
-            sum += ratio(
-                2 * self.shared[id],
-                self.in_replies[id] + self.in_references[id],
-            );
+            sum += ratio(2 * self.shared[id], self.in_replies[id] + self.in_references[id]);
             types += 1;
         }
         (if types == 0 { 0.0 } else { sum / types as f64 }, types)
@@ -72,11 +62,7 @@ impl TypeCounts {
 }
 
 fn ratio(numerator: u64, denominator: u64) -> f64 {
-    if denominator == 0 {
-        0.0
-    } else {
-        numerator as f64 / denominator as f64
-    }
+    if denominator == 0 { 0.0 } else { numerator as f64 / denominator as f64 }
 }
 
 #[cfg(test)]
@@ -121,13 +107,7 @@ mod tests {
     fn macro_over_reference_types_leaves_out_what_only_replies_say() {
         let mut counts = example();
         counts.add(&[3], &[]);
-        close(
-            counts.macro_over(TypeCounts::in_reference).0,
-            (0.5 + 2.0 / 3.0) / 3.0,
-        );
-        close(
-            counts.macro_over(TypeCounts::occurs).0,
-            (0.5 + 2.0 / 3.0) / 4.0,
-        );
+        close(counts.macro_over(TypeCounts::in_reference).0, (0.5 + 2.0 / 3.0) / 3.0);
+        close(counts.macro_over(TypeCounts::occurs).0, (0.5 + 2.0 / 3.0) / 4.0);
     }
 }
