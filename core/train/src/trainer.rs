@@ -61,7 +61,7 @@ pub struct BestValue {
 
 /// Trains a task in a run folder, from the start or, for a resumed folder, from its last checkpoint. Before the
 /// call the task must have built its variables; their first values should come from
-/// [`Stream::Weights`](crate::seeding::Stream::Weights).
+/// [`Stream::Weights`].
 ///
 /// A run that was stopped anywhere and resumed ends with the same bytes of weights, velocities and metrics
 /// (their field `seconds` apart) as one that never was, given the same machine and number of threads.
