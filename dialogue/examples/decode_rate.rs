@@ -24,7 +24,7 @@ struct Args {
     /// Tokens of each reply.
     #[arg(long, default_value_t = 15)]
     target: usize,
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = DecodeOptions::default().decode_batch_size)]
     batch: usize,
 }
 

@@ -169,6 +169,10 @@ impl<'a> SoftmaxHead<'a> {
             return Err(HeadError::Target { row, target: targets[row], classes });
         }
         let rows = (BLOCK_BYTES / (4 * classes)).clamp(1, 1024);
+        if n <= rows {
+            // Other threads would take longer to wake than the work takes.
+            return self.block(logits, targets, loss, log_odds, gradient);
+        }
         targets
             .par_chunks(rows)
             .zip(loss.par_chunks_mut(rows))

@@ -75,7 +75,7 @@ impl Default for DecodeOptions {
             max_length: 40,
             min_length: 1,
             decode_seed: 1,
-            decode_batch_size: 64,
+            decode_batch_size: 256,
         }
     }
 }
