@@ -100,6 +100,110 @@ pub type Destroy = unsafe extern "C" fn(instance: *mut c_void);
 /// A named extension, for what comes later; null where the plugin has none of that name.
 pub type Extension = unsafe extern "C" fn(name: *const c_char) -> *const c_void;
 
+/// Name of the extension that gives a [`RawAdjustmentExtension`].
+pub const ADJUSTMENT_EXTENSION: &str = "toolkit.adjustment.1";
+/// Name of the extension that gives a [`RawExpressionExtension`].
+pub const EXPRESSION_EXTENSION: &str = "toolkit.expression.1";
+
+/// Bit of [`RawAdjustment::flags`]: the logits should be cosines.
+pub const NORMALISED_CLASSIFIER: u32 = 1;
+
+/// What a loss does to the logits; the plugin changes what differs from the host's initial values.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RawAdjustment {
+    /// Multiplies each logit; `[classes]`, 1 at first.
+    pub scale: *mut f64,
+    /// Added to each logit; `[classes]`, 0 at first.
+    pub bias: *mut f64,
+    /// Taken off the true class's logit; `[classes]`, 0 at first.
+    pub margin: *mut f64,
+    /// Class weights for the reduction `weighted-mean`; `[classes]`, 1 at first.
+    pub weight: *mut f64,
+    /// Label smoothing of a softmax head; 0 at first.
+    pub label_smoothing: f64,
+    /// `NORMALISED_CLASSIFIER` or 0; 0 at first.
+    pub flags: u32,
+}
+
+/// The second, optional half of a loss.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RawAdjustmentExtension {
+    /// `sizeof` this struct.
+    pub struct_size: usize,
+    /// Describes what a prepared instance does to the logits of `classes` classes.
+    pub describe: unsafe extern "C" fn(
+        instance: *const c_void,
+        classes: usize,
+        adjustment: *mut RawAdjustment,
+        message: RawMessage,
+    ) -> i32,
+}
+
+/// The log-odds m.
+pub const NODE_LOG_ODDS: u32 = 0;
+/// `value`.
+pub const NODE_CONSTANT: u32 = 1;
+/// The true class's entry of table `args[0]`.
+pub const NODE_TABLE: u32 = 2;
+/// `−a`.
+pub const NODE_NEG: u32 = 3;
+/// `a + b`.
+pub const NODE_ADD: u32 = 4;
+/// `a − b`.
+pub const NODE_SUB: u32 = 5;
+/// `a · b`.
+pub const NODE_MUL: u32 = 6;
+/// `a / b`.
+pub const NODE_DIV: u32 = 7;
+/// `e^a`.
+pub const NODE_EXP: u32 = 8;
+/// `c` where `a > b`, else `d`.
+pub const NODE_SELECT_GREATER: u32 = 9;
+/// `σ(a)`.
+pub const NODE_P: u32 = 10;
+/// `1 − σ(a)`.
+pub const NODE_NOT_P: u32 = 11;
+/// `log σ(a)`.
+pub const NODE_LOG_P: u32 = 12;
+/// `log(1 − σ(a))`.
+pub const NODE_LOG_NOT_P: u32 = 13;
+
+/// One operation of a recorded formula.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+pub struct RawNode {
+    /// One of the `NODE_` constants.
+    pub op: u32,
+    /// Earlier nodes, counted from 0: a, b, c, d. Those that the operation does not take are 0.
+    pub args: [u32; 4],
+    /// The number of a `NODE_CONSTANT`.
+    pub value: f64,
+}
+
+/// Where a plugin says its recorded formula: tables and nodes in order, the last node being the loss.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RawRecorder {
+    /// First argument of both functions.
+    pub context: *mut c_void,
+    /// Takes the next table, `[classes]`, and copies it.
+    pub table: unsafe extern "C" fn(context: *mut c_void, values: *const f64),
+    /// Takes the next node.
+    pub node: unsafe extern "C" fn(context: *mut c_void, node: *const RawNode),
+}
+
+/// The formula of a loss, for evaluation by operations of another kind (on another device).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RawExpressionExtension {
+    /// `sizeof` this struct.
+    pub struct_size: usize,
+    /// Says the formula of a prepared instance.
+    pub record: unsafe extern "C" fn(instance: *const c_void, recorder: *const RawRecorder, message: RawMessage) -> i32,
+}
+
 /// What a plugin exports. The first five fields never change; the rest is read only when they fit.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]

@@ -2,13 +2,18 @@
 
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 
-use crate::abi::{self, Head, RawMessage, RawParam, RawPlugin};
+use crate::abi::{
+    self, Head, RawAdjustment, RawAdjustmentExtension, RawExpressionExtension, RawMessage, RawParam, RawPlugin,
+    RawRecorder,
+};
 use crate::dual::Dual;
 use crate::lanes::{LANES, Lanes};
-use crate::{Class, ClassCounts, ImbalanceLoss, LossError, Params, Real};
+use crate::recorder::record;
+use crate::{Class, ClassCounts, ImbalanceLoss, LossError, Params, PerClass, Real};
 
 /// Reads a C string of a plugin.
 ///
@@ -90,7 +95,7 @@ pub const fn plugin<T: ImbalanceLoss>(
         eval_f32: Some(eval_f32::<T>),
         eval_f64: Some(eval_f64::<T>),
         destroy: Some(destroy::<T>),
-        extension: None,
+        extension: Some(extension::<T>),
     }
 }
 
@@ -148,8 +153,93 @@ unsafe extern "C" fn destroy<T: ImbalanceLoss>(instance: *mut c_void) {
     }));
 }
 
+unsafe extern "C" fn extension<T: ImbalanceLoss>(name: *const c_char) -> *const c_void {
+    // SAFETY: the host's string.
+    match unsafe { text(name, "the extension's name") }.as_deref() {
+        Ok(abi::ADJUSTMENT_EXTENSION) => (&raw const *Extensions::<T>::ADJUSTMENT).cast(),
+        Ok(abi::EXPRESSION_EXTENSION) => (&raw const *Extensions::<T>::EXPRESSION).cast(),
+        _ => std::ptr::null(),
+    }
+}
+
+/// Holds the extensions of `T`: there are no generic statics, but there are generic constants.
+struct Extensions<T>(PhantomData<T>);
+
+impl<T: ImbalanceLoss> Extensions<T> {
+    const ADJUSTMENT: &'static RawAdjustmentExtension =
+        &RawAdjustmentExtension { struct_size: size_of::<RawAdjustmentExtension>(), describe: describe::<T> };
+    const EXPRESSION: &'static RawExpressionExtension =
+        &RawExpressionExtension { struct_size: size_of::<RawExpressionExtension>(), record: record_formula::<T> };
+}
+
+unsafe extern "C" fn describe<T: ImbalanceLoss>(
+    instance: *const c_void,
+    classes: usize,
+    adjustment: *mut RawAdjustment,
+    message: RawMessage,
+) -> i32 {
+    guarded(message, || {
+        // SAFETY: made by `create::<T>`.
+        let said = unsafe { prepared::<T>(instance)? }.adjustment();
+        // SAFETY: the host's struct, nobody else's during the call.
+        let out = unsafe { &mut *adjustment };
+        let arrays = [
+            ("scale", said.scale, out.scale),
+            ("bias", said.bias, out.bias),
+            ("margin", said.margin, out.margin),
+            ("weight", said.weight, out.weight),
+        ];
+        for (name, values, to) in arrays {
+            let Some(values) = values.as_ref().map(PerClass::values) else { continue };
+            if values.len() != classes {
+                return Err(LossError::new(format!(
+                    "the adjustment's {name} has {} entries for {classes} classes",
+                    values.len()
+                )));
+            }
+            // SAFETY: `classes` numbers at each of the host's arrays.
+            unsafe { to.copy_from_nonoverlapping(values.as_ptr(), classes) };
+        }
+        out.label_smoothing = said.smoothing;
+        out.flags = if said.normalised { abi::NORMALISED_CLASSIFIER } else { 0 };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn record_formula<T: ImbalanceLoss>(
+    instance: *const c_void,
+    recorder: *const RawRecorder,
+    message: RawMessage,
+) -> i32 {
+    guarded(message, || {
+        // SAFETY: made by `create::<T>`.
+        let loss = unsafe { prepared::<T>(instance)? };
+        let tape = record(|m| loss.pointwise(m, Class(())));
+        // SAFETY: the host's recorder, which takes copies.
+        unsafe {
+            let to = &*recorder;
+            tape.tables.iter().for_each(|table| (to.table)(to.context, table.as_ptr()));
+            tape.nodes.iter().for_each(|node| (to.node)(to.context, node));
+        }
+        Ok(())
+    })
+}
+
+/// The loss of a prepared instance.
+///
+/// # Safety
+/// `instance` was made by `create::<T>` and is not destroyed.
+unsafe fn prepared<'a, T>(instance: *const c_void) -> Result<&'a T, LossError> {
+    // SAFETY: the caller's promise.
+    let instance = unsafe { &*instance.cast::<Instance<T>>() };
+    match &instance.loss {
+        Some(loss) => Ok(loss),
+        None => Err(LossError::new("used before it was prepared with class counts".into())),
+    }
+}
+
 /// The arrays of one `eval` call.
-struct Batch<'a, F> {
+pub(crate) struct Batch<'a, F> {
     log_odds: &'a [F],
     classes: &'a [u32],
     loss: &'a mut [F],
@@ -167,10 +257,7 @@ unsafe fn batch<'a, T: ImbalanceLoss, F>(
     slope: *mut F,
 ) -> Result<(&'a T, Batch<'a, F>), LossError> {
     // SAFETY: made by `create::<T>`.
-    let instance = unsafe { &*instance.cast::<Instance<T>>() };
-    let Some(prepared) = &instance.loss else {
-        return Err(LossError::new("evaluated before it was prepared with class counts".into()));
-    };
+    let prepared = unsafe { prepared::<T>(instance)? };
     // SAFETY: the caller's promise.
     let batch = unsafe {
         Batch {

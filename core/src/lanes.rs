@@ -42,27 +42,34 @@ impl Isa for Avx512 {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! dispatch_isa {
-    (fn $name:ident $(<$generic:ident: $bound:path>)? ($($arg:ident: $type:ty),* $(,)?) -> $out:ty, $isa:ident => $body:expr) => {
+    ($(#[$meta:meta])* unsafe fn $name:ident $($rest:tt)*) => {
+        $crate::dispatch_isa! { @make [unsafe] [$(#[$meta])*] $name $($rest)* }
+    };
+    ($(#[$meta:meta])* fn $name:ident $($rest:tt)*) => {
+        $crate::dispatch_isa! { @make [] [$(#[$meta])*] $name $($rest)* }
+    };
+    (@make [$($unsafe:tt)?] [$(#[$meta:meta])*] $name:ident $(<$generic:ident: $bound:path>)? ($($arg:ident: $type:ty),* $(,)?) -> $out:ty, $isa:ident => $body:expr) => {
+        $(#[$meta])*
         #[inline]
-        fn $name $(<$generic: $bound>)? ($($arg: $type),*) -> $out {
+        pub(crate) $($unsafe)? fn $name $(<$generic: $bound>)? ($($arg: $type),*) -> $out {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx2,fma")]
-                fn avx512 $(<$generic: $bound>)? ($($arg: $type),*) -> $out {
+                $($unsafe)? fn avx512 $(<$generic: $bound>)? ($($arg: $type),*) -> $out {
                     type $isa = $crate::lanes::Avx512;
                     $body
                 }
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2 $(<$generic: $bound>)? ($($arg: $type),*) -> $out {
+                $($unsafe)? fn avx2 $(<$generic: $bound>)? ($($arg: $type),*) -> $out {
                     type $isa = $crate::lanes::Avx2;
                     $body
                 }
                 if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
-                    // SAFETY: the processor has the instructions, as just asked.
+                    // SAFETY: the processor has the instructions, as just asked; the rest is the caller's promise.
                     return unsafe { avx512 $(::<$generic>)? ($($arg),*) };
                 }
                 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: the processor has the instructions, as just asked.
+                    // SAFETY: as above.
                     return unsafe { avx2 $(::<$generic>)? ($($arg),*) };
                 }
             }
@@ -258,6 +265,10 @@ impl<I: Isa> Real for Lanes<I> {
 
     #[inline(always)]
     fn lookup(table: &PerClassTable, index: Self::Index) -> Self {
+        // A sigmoid head's lanes are nearly always all of the background: one comparison saves sixteen loads.
+        if index.iter().fold(true, |all, &class| all & (class == index[0])) {
+            return Self::splat(table.f32[index[0] as usize]);
+        }
         Self::new(index.map(|class| table.f32[class as usize]))
     }
 

@@ -9,6 +9,7 @@
 extern crate self as imbalance_core;
 
 pub mod abi;
+mod adjustment;
 mod class_counts;
 mod class_weights;
 mod dual;
@@ -24,12 +25,14 @@ mod loss;
 pub mod params;
 mod per_class;
 mod real;
+mod recorder;
 pub mod testing;
 
 #[cfg(feature = "host")]
 pub mod host;
 
 pub use abi::{Head, RawParam};
+pub use adjustment::LogitAdjustment;
 pub use class_counts::ClassCounts;
 pub use class_weights::{WeightScale, effective_number, effective_number_weights};
 pub use error::LossError;

@@ -50,16 +50,31 @@ impl<R: Real> LogOdds<R> {
         self.log_not_p
     }
 
-    /// `p^exponent` as `exp(exponent · log p)`.
+    /// `p^exponent` as `exp(exponent · log p)`, or as products for 0, 1 and 2.
     #[inline(always)]
     pub fn p_pow(&self, exponent: f64) -> R {
-        (self.log_p * exponent).exp()
+        power(self.p, self.log_p, exponent)
     }
 
-    /// `(1 − p)^exponent` as `exp(exponent · log(1 − p))`, whose derivative has no pole at `p = 1` for any exponent.
+    /// `(1 − p)^exponent` as `exp(exponent · log(1 − p))`, or as products for 0, 1 and 2; its derivative has no pole at
+    /// `p = 1` for any exponent.
     #[inline(always)]
     pub fn not_p_pow(&self, exponent: f64) -> R {
-        (self.log_not_p * exponent).exp()
+        power(self.not_p, self.log_not_p, exponent)
+    }
+}
+
+/// `base^exponent`. The exponents that people use most need no exponential.
+#[inline(always)]
+fn power<R: Real>(base: R, log_base: R, exponent: f64) -> R {
+    if exponent == 0.0 {
+        R::constant(1.0)
+    } else if exponent == 1.0 {
+        base
+    } else if exponent == 2.0 {
+        base * base
+    } else {
+        (log_base * exponent).exp()
     }
 }
 

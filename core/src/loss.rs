@@ -1,6 +1,6 @@
 //! The trait that a loss implements.
 
-use crate::{Class, ClassCounts, LogOdds, LossError, Params, Real};
+use crate::{Class, ClassCounts, LogOdds, LogitAdjustment, LossError, Params, Real};
 
 /// A loss for imbalanced data: a scalar function of the true class's log-odds and of the class.
 ///
@@ -46,4 +46,9 @@ pub trait ImbalanceLoss: Sized + Send + Sync + 'static {
 
     /// ℓ(m, class). Must be finite, with a finite derivative, for every finite m.
     fn pointwise<R: Real>(&self, m: LogOdds<R>, class: Class<R>) -> R;
+
+    /// What is done to the logits before the formula sees them; nothing unless the loss says so.
+    fn adjustment(&self) -> LogitAdjustment {
+        LogitAdjustment::none()
+    }
 }

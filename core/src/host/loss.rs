@@ -1,10 +1,12 @@
 //! A loss ready to be evaluated: a plugin's instance with its parameters and class counts.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::c_void;
 use std::sync::Arc;
 
-use super::Plugin;
-use crate::abi::{self, Eval, RawMessage};
+use super::message::Message;
+use super::search_path::edit_distance;
+use super::{Adjustment, Expression, Plugin};
+use crate::abi::{self, Eval};
 use crate::{ClassCounts, Head, LossError};
 
 /// A loss made from a plugin. Evaluating it is thread-safe.
@@ -13,7 +15,12 @@ pub struct Loss {
     plugin: Arc<Plugin>,
     instance: *mut c_void,
     values: Vec<f64>,
+    head: Head,
     classes: usize,
+    adjustment: Adjustment,
+    /// The adjustment in float32: scale and bias, `[classes]` each, and the margins.
+    affine: Option<(Vec<f32>, Vec<f32>)>,
+    margins: Option<Vec<f32>>,
 }
 
 // SAFETY: the ABI asks every plugin for an `eval` that many threads may call at once on one instance,
@@ -69,6 +76,9 @@ pub trait EvalFloat: Copy + Into<f64> {
     fn entry(plugin: &Plugin) -> Option<Eval<Self>>;
     #[doc(hidden)]
     fn from_f64(value: f64) -> Self;
+    /// Whether none is infinite or NaN; a loop that the compiler can vectorise.
+    #[doc(hidden)]
+    fn all_finite(values: &[Self]) -> bool;
 }
 
 impl EvalFloat for f32 {
@@ -78,6 +88,9 @@ impl EvalFloat for f32 {
     }
     fn from_f64(value: f64) -> Self {
         value as Self
+    }
+    fn all_finite(values: &[Self]) -> bool {
+        values.iter().fold(true, |all, value| all & (value.abs() < Self::INFINITY))
     }
 }
 
@@ -89,30 +102,8 @@ impl EvalFloat for f64 {
     fn from_f64(value: f64) -> Self {
         value
     }
-}
-
-/// A buffer that plugins write messages into.
-struct Message([c_char; 512]);
-
-impl Message {
-    fn new() -> Self {
-        Self([0; 512])
-    }
-
-    fn raw(&mut self) -> RawMessage {
-        RawMessage { data: self.0.as_mut_ptr(), size: self.0.len() }
-    }
-
-    /// The text, or what `code` means where there is none.
-    fn text(mut self, code: i32) -> String {
-        self.0[self.0.len() - 1] = 0;
-        // SAFETY: the last byte is NUL.
-        let text = unsafe { CStr::from_ptr(self.0.as_ptr()) }.to_string_lossy().into_owned();
-        match (text.is_empty(), code) {
-            (false, _) => text,
-            (true, 0) => format!("returned 0, which is no success (that is {:#x})", abi::OK),
-            (true, code) => format!("failed without a message (code {code})"),
-        }
+    fn all_finite(values: &[Self]) -> bool {
+        values.iter().fold(true, |all, value| all & (value.abs() < Self::INFINITY))
     }
 }
 
@@ -133,10 +124,13 @@ impl Loss {
         for (name, value) in given {
             let Some(at) = plugin.params().iter().position(|param| param.name == *name) else {
                 let known: Vec<&str> = plugin.params().iter().map(|param| param.name.as_str()).collect();
+                let nearest = known.iter().min_by_key(|known| edit_distance(known, name));
+                let nearest = nearest.filter(|known| edit_distance(known, name) <= 3);
                 return Err(LossError::new(format!(
-                    "loss `{}` has no parameter `{name}`; it has: {}",
+                    "loss `{}` has no parameter `{name}`{}; it has: {}",
                     plugin.id(),
-                    known.join(", ")
+                    nearest.map(|nearest| format!(" (did you mean `{nearest}`?)")).unwrap_or_default(),
+                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
                 )));
             };
             plugin.params()[at]
@@ -160,7 +154,16 @@ impl Loss {
             return Err(fail("create", "gave no instance".into()));
         }
         // From here on the instance is freed when `made` is dropped, also on errors.
-        let made = Self { plugin: Arc::clone(&plugin), instance, values, classes: classes.len() };
+        let mut made = Self {
+            plugin: Arc::clone(&plugin),
+            instance,
+            values,
+            head,
+            classes: classes.len(),
+            adjustment: Adjustment::NONE,
+            affine: None,
+            margins: None,
+        };
         let counts = classes.as_slice();
         let mut message = Message::new();
         // SAFETY: as above.
@@ -168,6 +171,17 @@ impl Loss {
         if code != abi::OK {
             return Err(fail("prepare", message.text(code)));
         }
+        let adjustment = Adjustment::of(&plugin, instance, classes.len())?;
+        let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
+        if adjustment.scale.is_some() || adjustment.bias.is_some() {
+            let or = |values: &Option<Vec<f64>>, neutral: f32| match values {
+                Some(values) => narrow(values),
+                None => vec![neutral; classes.len()],
+            };
+            made.affine = Some((or(&adjustment.scale, 1.0), or(&adjustment.bias, 0.0)));
+        }
+        made.margins = adjustment.margin.as_deref().map(narrow);
+        made.adjustment = adjustment;
         Ok(made)
     }
 
@@ -186,9 +200,42 @@ impl Loss {
         self.plugin.params().iter().map(|param| param.name.as_str()).zip(self.values.iter().copied())
     }
 
-    /// The number of classes.
+    /// The number of classes; a sigmoid head's background is one of them, the last.
     pub fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// The head it was made for.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// What it does to the logits before its formula.
+    pub fn adjustment(&self) -> &Adjustment {
+        &self.adjustment
+    }
+
+    /// Scale and bias of the logits in float32, `[classes]` each; none where logits stay as they are.
+    pub(super) fn affine(&self) -> Option<(&[f32], &[f32])> {
+        self.affine.as_ref().map(|(scale, bias)| (scale.as_slice(), bias.as_slice()))
+    }
+
+    /// The margin of the true class `class`.
+    pub(super) fn margin(&self, class: usize) -> f32 {
+        self.margins.as_ref().map_or(0.0, |margins| margins[class])
+    }
+
+    /// Whether its logits should be cosines of unit features and unit class vectors.
+    pub fn wants_normalised_classifier(&self) -> bool {
+        self.adjustment.normalised_classifier
+    }
+
+    /// Its formula as data; none where the plugin offers none.
+    ///
+    /// # Errors
+    /// What the plugin says, or a formula that makes no sense.
+    pub fn expression(&self) -> Result<Option<Expression>, LossError> {
+        Expression::of(&self.plugin, self.instance, self.classes)
     }
 
     /// Loss and derivative by the log-odds for a batch of log-odds and class ids.
@@ -208,11 +255,22 @@ impl Loss {
         loss: &mut [F],
         slope: &mut [F],
     ) -> Result<(), EvalError> {
-        let n = log_odds.len();
-        assert!(classes.len() == n && loss.len() == n && slope.len() == n, "four slices of one length");
         if let Some(example) = classes.iter().position(|&class| class as usize >= self.classes) {
             return Err(EvalError::Class { example, class: classes[example], classes: self.classes });
         }
+        self.eval_known(log_odds, classes, loss, slope)
+    }
+
+    /// As [`Loss::eval`], for class ids that are known to be in range.
+    pub(super) fn eval_known<F: EvalFloat>(
+        &self,
+        log_odds: &[F],
+        classes: &[u32],
+        loss: &mut [F],
+        slope: &mut [F],
+    ) -> Result<(), EvalError> {
+        let n = log_odds.len();
+        assert!(classes.len() == n && loss.len() == n && slope.len() == n, "four slices of one length");
         let Some(entry) = F::entry(&self.plugin) else {
             return self.eval_through_f64(log_odds, classes, loss, slope);
         };
@@ -234,6 +292,9 @@ impl Loss {
         };
         if code != abi::OK {
             return Err(EvalError::Plugin { id: self.id().into(), message: message.text(code) });
+        }
+        if F::all_finite(loss) && F::all_finite(slope) {
+            return Ok(());
         }
         for i in 0..n {
             let (l, s, m): (f64, f64, f64) = (loss[i].into(), slope[i].into(), log_odds[i].into());

@@ -1,6 +1,6 @@
 //! Opening a plugin: who may have written it, what it is, whether it speaks this ABI.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs;
 use std::mem::{offset_of, size_of};
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use sha2::{Digest, Sha256};
 
-use crate::abi::{self, RawParam, RawPlugin};
+use crate::abi::{self, RawAdjustmentExtension, RawExpressionExtension, RawParam, RawPlugin};
 use crate::{LossError, ParamSpec, text};
 
 /// An opened plugin; it stays loaded until the process ends.
@@ -139,10 +139,58 @@ impl Plugin {
         self.sha256.as_deref()
     }
 
+    /// What it offers beside float64 evaluation, in words.
+    ///
+    /// # Errors
+    /// An extension that was built with a damaged header.
+    pub fn capabilities(&self) -> Result<Vec<&'static str>, LossError> {
+        let mut all = Vec::new();
+        if self.raw.eval_f32.is_some() {
+            all.push("float32 evaluation");
+        }
+        if self.extension::<RawAdjustmentExtension>(abi::ADJUSTMENT_EXTENSION)?.is_some() {
+            all.push("logit adjustment");
+        }
+        if self.extension::<RawExpressionExtension>(abi::EXPRESSION_EXTENSION)?.is_some() {
+            all.push("recorded expression");
+        }
+        Ok(all)
+    }
+
+    /// The extension `name`, whose struct begins with its size; none where the plugin has none of that name.
+    ///
+    /// # Errors
+    /// The plugin's struct is smaller than this version's.
+    pub(super) fn extension<T: RawExtension>(&self, name: &str) -> Result<Option<&'static T>, LossError> {
+        let Some(entry) = self.raw.extension else { return Ok(None) };
+        let c_name = CString::new(name).map_err(|_| LossError::new(format!("extension name `{name}` holds a NUL")))?;
+        // SAFETY: a NUL-terminated name; the plugin gives null or the extension of that name.
+        let found = unsafe { entry(c_name.as_ptr()) };
+        if found.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: every extension begins with its size.
+        let size = unsafe { found.cast::<usize>().read_unaligned() };
+        if size < size_of::<T>() {
+            return Err(LossError::new(format!(
+                "loss `{}`: its extension `{name}` has {size} bytes, this toolkit's has {}: it was built with a damaged header",
+                self.id,
+                size_of::<T>()
+            )));
+        }
+        // SAFETY: as large as this version's, in a library that stays loaded.
+        Ok(Some(unsafe { &*found.cast::<T>() }))
+    }
+
     pub(super) fn raw(&self) -> &'static RawPlugin {
         self.raw
     }
 }
+
+/// A struct that a plugin's extension point gives. Its first field is its size.
+pub(super) trait RawExtension: 'static {}
+impl RawExtension for RawAdjustmentExtension {}
+impl RawExtension for RawExpressionExtension {}
 
 /// Checks magic, version and sizes, in this order, before anything else is read.
 ///

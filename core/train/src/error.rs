@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::CheckpointError;
 use crate::run_folder::RunError;
+use crate::sampler::SamplerError;
 
 /// A failed file operation, with the file it concerned.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum TrainError {
     /// A file of the run cannot be written or read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Examples cannot be drawn.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

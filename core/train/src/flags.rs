@@ -8,6 +8,8 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::plateau::PlateauConfig;
 use crate::run_folder::RunMode;
+use crate::sampler::Sampler;
+use crate::sampling::SamplingPlan;
 use crate::schedule::{Decay, Schedule, WarmUp};
 use crate::sgd::SgdConfig;
 
@@ -111,9 +113,22 @@ pub struct TrainFlags {
     #[arg(long, allow_negative_numbers = true, value_name = "RATE", default_value_t = 0.0, value_parser = zero_or_more)]
     pub min_lr: f64,
 
-    /// Epochs that train with --base-loss before --loss takes over
+    /// Epochs that train with --base-loss and --sampler before --loss and --defer-sampler take over
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0)]
     pub defer_epochs: usize,
+
+    /// How often an epoch draws which examples; all but uniform draw with replacement
+    #[arg(long, value_enum, default_value_t)]
+    pub sampler: Sampler,
+
+    /// The sampler after --defer-epochs [default: that of --sampler]
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub defer_sampler: Option<Sampler>,
+
+    /// β of the effective numbers that the sampler inverse-effective draws by, from 0 to below 1
+    #[arg(long, allow_negative_numbers = true, value_name = "BETA", default_value_t = 0.9999, value_parser = zero_to_below_one)]
+    pub sampler_beta: f64,
 
     /// Stop after this many epochs without a better validation value; 0 for never
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0)]
@@ -196,7 +211,23 @@ impl TrainFlags {
             quiet: self.quiet,
         };
         config.check()?;
+        if let (Some(sampler), 0) = (self.defer_sampler, self.defer_epochs) {
+            return Err(TrainError::Settings(format!(
+                "--defer-sampler {sampler} takes over after --defer-epochs, which is 0; set --defer-epochs, or --sampler for the whole run"
+            )));
+        }
         Ok(config)
+    }
+
+    /// The samplers of the run, for [`crate::sampling::Sampling::new`].
+    pub fn sampling(&self) -> SamplingPlan {
+        SamplingPlan {
+            sampler: self.sampler,
+            deferred: self.defer_sampler.unwrap_or(self.sampler),
+            beta: self.sampler_beta,
+            defer_epochs: self.defer_epochs,
+            epochs: self.epochs,
+        }
     }
 
     /// What `--resume` and `--overwrite` ask for.
@@ -282,6 +313,16 @@ mod tests {
     }
 
     #[test]
+    fn the_deferred_sampler_is_the_same_unless_given() {
+        let plan = |arguments| parse(arguments).unwrap().sampling();
+        assert_eq!((plan("").sampler, plan("").deferred), (Sampler::Uniform, Sampler::Uniform));
+        assert_eq!(plan("--sampler reversed").deferred, Sampler::Reversed);
+        let rs = plan("--epochs 200 --defer-epochs 160 --defer-sampler inverse-effective --sampler-beta 0.999");
+        let expected = (Sampler::Uniform, Sampler::InverseEffective, 0.999, 160, 200);
+        assert_eq!((rs.sampler, rs.deferred, rs.beta, rs.defer_epochs, rs.epochs), expected);
+    }
+
+    #[test]
     fn a_later_list_replaces_an_earlier_one() {
         let flags = parse("--step-epochs 160,180 --step-epochs 3,4").unwrap();
         assert_eq!(flags.step_epochs, Some(EpochList(vec![3, 4])));
@@ -306,6 +347,13 @@ mod tests {
             ("--threads 0", "--threads", "at least 1"),
             ("--seed 9223372036854775808", "--seed", "9223372036854775807"),
             ("--schedule linear", "--schedule", "constant, step, cosine, plateau"),
+            (
+                "--sampler balanced",
+                "--sampler",
+                "class-balanced, inverse-effective, square-root, progressive, reversed",
+            ),
+            ("--defer-sampler x", "--defer-sampler", "uniform"),
+            ("--sampler-beta 1", "--sampler-beta", "from 0 to below 1"),
             ("--resume", "--run", "required"),
             ("--run x --resume --overwrite", "--overwrite", "cannot be used with"),
         ] {
@@ -324,6 +372,7 @@ mod tests {
             ("--schedule step", ["--schedule step", "--step-epochs 160,180"]),
             ("--schedule step --step-epochs 4,3", ["--step-epochs", "ascend"]),
             ("--nesterov --momentum 0", ["--nesterov", "--momentum"]),
+            ("--defer-sampler class-balanced", ["--defer-sampler class-balanced", "--defer-epochs, which is 0"]),
         ] {
             let error = resolve(arguments).expect_err(arguments);
             assert!(parts.iter().all(|part| error.contains(part)), "{arguments}: {error}");
@@ -337,7 +386,11 @@ mod tests {
         for line in ["batch-size = 64", "step-epochs = [160, 180]", "schedule = \"step\"", "threads = 2"] {
             assert!(text.lines().any(|l| l == line), "{line} is not in:\n{text}");
         }
-        assert!(!text.contains("run") && !text.contains("resume"));
+        assert!(!text.contains("run") && !text.contains("resume") && !text.contains("defer-sampler"));
+        let sampled = toml::to_string(&parse("--sampler square-root --defer-sampler progressive").unwrap()).unwrap();
+        for line in ["sampler = \"square-root\"", "defer-sampler = \"progressive\"", "sampler-beta = 0.9999"] {
+            assert!(sampled.lines().any(|l| l == line), "{line} is not in:\n{sampled}");
+        }
         toml::to_string(&parse("").unwrap()).unwrap();
     }
 }

@@ -55,7 +55,8 @@ pub trait Task {
     fn variables(&self) -> &VarStore;
 
     /// The batches of an epoch (from 1), in order, as indices that [`Task::forward`] understands.
-    /// A pure function of the seed and the epoch, so that (epoch, index) is a position to resume from.
+    /// A pure function of the seed and the epoch, so that (epoch, index) is a position to resume from;
+    /// [`crate::sampling::Sampling::batches`] is one that follows `--sampler`.
     fn batches(&self, epoch: usize) -> Result<Vec<Vec<usize>>, TrainError>;
 
     /// The loss of one batch, with its graph. libtorch's generator has been seeded for this step.
