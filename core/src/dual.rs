@@ -48,7 +48,7 @@ impl<R: Real> Mul for Dual<R> {
     type Output = Self;
     #[inline(always)]
     fn mul(self, rhs: Self) -> Self {
-        Self { value: self.value * rhs.value, slope: self.slope * rhs.value + self.value * rhs.slope }
+        Self { value: self.value * rhs.value, slope: self.slope.product_plus(rhs.value, self.value * rhs.slope) }
     }
 }
 

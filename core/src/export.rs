@@ -11,7 +11,7 @@ use crate::abi::{
     RawRecorder,
 };
 use crate::dual::Dual;
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{Isa, LANES, Lanes, OneClass};
 use crate::recorder::record;
 use crate::{Class, ClassCounts, ImbalanceLoss, LossError, Params, PerClass, Real};
 
@@ -307,22 +307,59 @@ unsafe extern "C" fn eval_f32<T: ImbalanceLoss>(
     })
 }
 
+/// Examples between two looks at whether they are all of one class.
+const RUN: usize = 8 * LANES;
+
 crate::dispatch_isa! {
     fn eval_lanes<T: ImbalanceLoss>(prepared: &T, batch: Batch<'_, f32>) -> (), Best => {
-        let n = batch.log_odds.len();
-        let mut start = 0;
-        while start < n {
-            // The last row of lanes overlaps nothing: its spare lanes repeat the last example.
-            let log_odds = std::array::from_fn(|lane| batch.log_odds[(start + lane).min(n - 1)]);
-            let classes = std::array::from_fn(|lane| batch.classes[(start + lane).min(n - 1)]);
-            let m = Dual::variable(Lanes::<Best>::new(log_odds));
-            let value = prepared.pointwise(m.log_odds(), Class(classes));
-            let taken = LANES.min(n - start);
-            batch.loss[start..start + taken].copy_from_slice(&value.value.0[..taken]);
-            batch.slope[start..start + taken].copy_from_slice(&value.slope.0[..taken]);
-            start += LANES;
+        let runs = batch.log_odds.chunks(RUN).zip(batch.classes.chunks(RUN));
+        for ((log_odds, classes), (loss, slope)) in
+            runs.zip(batch.loss.chunks_mut(RUN).zip(batch.slope.chunks_mut(RUN)))
+        {
+            let run = Batch { log_odds, classes, loss, slope };
+            // On a sigmoid head nearly all examples are background; then nothing is looked up in the loop.
+            if classes.iter().fold(true, |all, &class| all & (class == classes[0])) {
+                eval_run::<T, OneClass<Best>>(prepared, run);
+            } else {
+                eval_run::<T, Best>(prepared, run);
+            }
         }
     }
+}
+
+/// Evaluates at most `RUN` examples; if `I` is of one class, they are of the first one's.
+///
+/// Everything here is inlined by force: a function of its own would be compiled without the set's instructions.
+#[inline(always)]
+fn eval_run<T: ImbalanceLoss, I: Isa>(prepared: &T, batch: Batch<'_, f32>) {
+    let n = batch.log_odds.len();
+    let mut start = 0;
+    while start + LANES <= n {
+        let mut log_odds = [0.0; LANES];
+        let mut classes = [batch.classes[0]; LANES];
+        log_odds.copy_from_slice(&batch.log_odds[start..start + LANES]);
+        if !I::ONE_CLASS {
+            classes.copy_from_slice(&batch.classes[start..start + LANES]);
+        }
+        let value = eval_row::<T, I>(prepared, log_odds, classes);
+        batch.loss[start..start + LANES].copy_from_slice(&value.value.0);
+        batch.slope[start..start + LANES].copy_from_slice(&value.slope.0);
+        start += LANES;
+    }
+    if start < n {
+        // The spare lanes repeat the first example left.
+        let (mut log_odds, mut classes) = ([batch.log_odds[start]; LANES], [batch.classes[start]; LANES]);
+        log_odds[..n - start].copy_from_slice(&batch.log_odds[start..]);
+        classes[..n - start].copy_from_slice(&batch.classes[start..]);
+        let value = eval_row::<T, I>(prepared, log_odds, classes);
+        batch.loss[start..].copy_from_slice(&value.value.0[..n - start]);
+        batch.slope[start..].copy_from_slice(&value.slope.0[..n - start]);
+    }
+}
+
+#[inline(always)]
+fn eval_row<T: ImbalanceLoss, I: Isa>(loss: &T, log_odds: [f32; LANES], classes: [u32; LANES]) -> Dual<Lanes<I>> {
+    loss.pointwise(Dual::variable(Lanes::<I>::new(log_odds)).log_odds(), Class(classes))
 }
 
 /// Exports a loss as a plugin: `export_loss!(Type { id: "…", formula: "…", citation: "…", params: […] });`

@@ -16,7 +16,28 @@ pub const LANES: usize = 16;
 pub trait Isa: Copy + 'static {
     /// Whether `a·b + c` is one instruction; without it, a fused product is a slow library call.
     const FUSED: bool;
+
+    /// Whether all lanes are of one class.
+    const ONE_CLASS: bool = false;
+
+    /// `mantissa · 2^n` for whole `n` in −151…129, rounded once; `n + ROUND` in `shifted` holds `n` in its low bits.
+    #[inline(always)]
+    fn scale(mantissa: [f32; LANES], _n: [f32; LANES], shifted: [f32; LANES]) -> [f32; LANES] {
+        let mut out = mantissa;
+        for (lane, shifted) in out.iter_mut().zip(shifted) {
+            let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+            // In two factors, so that results below the smallest normal number round instead of vanishing.
+            let half = n >> 1;
+            let first = f32::from_bits(((half + 127) << 23) as u32);
+            let second = f32::from_bits(((n - half + 127) << 23) as u32);
+            *lane = *lane * first * second;
+        }
+        out
+    }
 }
+
+/// Adding it to a float32 rounds to an integer, which then stands in the low bits.
+const ROUND: f32 = 12_582_912.0;
 
 /// What every processor of the target has.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +57,35 @@ impl Isa for Avx2 {
 }
 impl Isa for Avx512 {
     const FUSED: bool = true;
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn scale(mantissa: [f32; LANES], n: [f32; LANES], _shifted: [f32; LANES]) -> [f32; LANES] {
+        use std::arch::x86_64::{__m512, _mm512_scalef_ps};
+        // SAFETY: arrays of sixteen float32 are what the registers hold, and code for this set runs only where
+        // `dispatch_isa!` found its instructions.
+        unsafe {
+            let scaled = _mm512_scalef_ps(
+                std::mem::transmute::<[f32; LANES], __m512>(mantissa),
+                std::mem::transmute::<[f32; LANES], __m512>(n),
+            );
+            std::mem::transmute::<__m512, [f32; LANES]>(scaled)
+        }
+    }
+}
+
+/// The instruction set `I`, for lanes that are all of one class.
+#[derive(Clone, Copy, Debug)]
+pub struct OneClass<I>(PhantomData<I>);
+
+impl<I: Isa> Isa for OneClass<I> {
+    const FUSED: bool = I::FUSED;
+    const ONE_CLASS: bool = true;
+
+    #[inline(always)]
+    fn scale(mantissa: [f32; LANES], n: [f32; LANES], shifted: [f32; LANES]) -> [f32; LANES] {
+        I::scale(mantissa, n, shifted)
+    }
 }
 
 /// Runs `$body` with `$isa` naming the best instruction set of this processor, compiled for that set.
@@ -182,8 +232,6 @@ impl<I: Isa> Lanes<I> {
     /// results below the smallest normal number round instead of vanishing.
     #[inline(always)]
     pub fn exp(self) -> Self {
-        // Adding it rounds to an integer, which then stands in the low bits.
-        const ROUND: f32 = 12_582_912.0;
         let x = self.max(Self::splat(-104.0)).min(Self::splat(89.0));
         let shifted = x.mul_add(Self::splat(std::f32::consts::LOG2_E), Self::splat(ROUND));
         let n = shifted - Self::splat(ROUND);
@@ -196,21 +244,16 @@ impl<I: Isa> Lanes<I> {
             .mul_add(r, Self::splat(0.5))
             .mul_add(r, Self::splat(1.0))
             .mul_add(r, Self::splat(1.0));
-        let mut out = poly.0;
-        for (lane, shifted) in out.iter_mut().zip(shifted.0) {
-            let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-            let half = n >> 1;
-            let first = f32::from_bits(((half + 127) << 23) as u32);
-            let second = f32::from_bits(((n - half + 127) << 23) as u32);
-            *lane = *lane * first * second;
-        }
-        Self::new(out)
+        Self::new(I::scale(poly.0, n.0, shifted.0))
     }
 
-    /// `log(1 + self)` for lanes in 0…1, by `2·atanh(t / (2 + t))`: no cancellation for tiny lanes.
+    /// `log(1 + t)` and `1/(1 + t)` for `t = self` in 0…1, of one division; the logarithm is `2·atanh(t / (2 + t))`,
+    /// without cancellation for tiny t.
     #[inline(always)]
-    fn ln_1p_unit(self) -> Self {
-        let s = self / (self + Self::splat(2.0));
+    fn log_and_inverse_of_one_plus(self) -> (Self, Self) {
+        let (one_more, two_more) = (self + Self::splat(1.0), self + Self::splat(2.0));
+        let inverse = Self::splat(1.0) / (one_more * two_more);
+        let s = self * (inverse * one_more);
         let square = s * s;
         let poly = Self::splat(2.0 / 15.0)
             .mul_add(square, Self::splat(2.0 / 13.0))
@@ -220,7 +263,7 @@ impl<I: Isa> Lanes<I> {
             .mul_add(square, Self::splat(2.0 / 5.0))
             .mul_add(square, Self::splat(2.0 / 3.0))
             .mul_add(square, Self::splat(2.0));
-        s * poly
+        (s * poly, inverse * two_more)
     }
 }
 
@@ -265,8 +308,7 @@ impl<I: Isa> Real for Lanes<I> {
 
     #[inline(always)]
     fn lookup(table: &PerClassTable, index: Self::Index) -> Self {
-        // A sigmoid head's lanes are nearly always all of the background: one comparison saves sixteen loads.
-        if index.iter().fold(true, |all, &class| all & (class == index[0])) {
+        if I::ONE_CLASS {
             return Self::splat(table.f32[index[0] as usize]);
         }
         Self::new(index.map(|class| table.f32[class as usize]))
@@ -275,6 +317,11 @@ impl<I: Isa> Real for Lanes<I> {
     #[inline(always)]
     fn exp(self) -> Self {
         Lanes::exp(self)
+    }
+
+    #[inline(always)]
+    fn product_plus(self, factor: Self, addend: Self) -> Self {
+        self.mul_add(factor, addend)
     }
 
     #[inline(always)]
@@ -289,10 +336,8 @@ impl<I: Isa> Real for Lanes<I> {
     #[inline(always)]
     fn log_odds(self) -> LogOdds<Self> {
         let zero = Self::splat(0.0);
-        let one = Self::splat(1.0);
         let tail = self.map(|a| -a.abs()).exp();
-        let log_sum = tail.ln_1p_unit();
-        let larger = one / (one + tail);
+        let (log_sum, larger) = tail.log_and_inverse_of_one_plus();
         let smaller = tail * larger;
         LogOdds {
             m: self,

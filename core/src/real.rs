@@ -32,6 +32,12 @@ pub trait Real:
     /// `e^self`.
     fn exp(self) -> Self;
 
+    /// `self · factor + addend`, in one instruction where there is one.
+    #[inline(always)]
+    fn product_plus(self, factor: Self, addend: Self) -> Self {
+        self * factor + addend
+    }
+
     /// `then` where `self > threshold`, else `otherwise`, lane by lane. The derivative is that of the chosen side.
     fn select_greater(self, threshold: Self, then: Self, otherwise: Self) -> Self;
 

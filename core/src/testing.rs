@@ -1,19 +1,57 @@
-//! Checks that a loss's own tests call: its derivative against finite differences.
+//! What a loss's own tests call: its values in float64, and its derivative against finite differences.
 
 use crate::dual::Dual;
-use crate::{Class, ClassCounts, Head, ImbalanceLoss, LossError, Params, Real};
+use crate::{Class, ClassCounts, Head, ImbalanceLoss, LogitAdjustment, LossError, Params, PerClass, Real};
 
 /// `T` made from `params` and `counts` `[classes]`, evaluated in float64.
 pub struct Evaluated<T>(T);
 
 impl<T: ImbalanceLoss> Evaluated<T> {
-    /// Makes the loss; parameters that are not named here are missing, not defaulted.
+    /// Makes the loss for a softmax head; parameters that are not named here are missing, not defaulted.
     ///
     /// # Errors
     /// Those of the loss's constructor.
     pub fn new(params: &[(&str, f64)], counts: &[u64]) -> Result<Self, LossError> {
+        Self::on(Head::Softmax, params, counts)
+    }
+
+    /// Makes the loss for `head`. On a sigmoid head the last class is the background.
+    ///
+    /// # Errors
+    /// Those of the loss's constructor.
+    pub fn on(head: Head, params: &[(&str, f64)], counts: &[u64]) -> Result<Self, LossError> {
         let (names, values) = params.iter().map(|&(name, value)| (name.to_owned(), value)).unzip();
-        T::new(&Params::new(names, values, Head::Softmax), &ClassCounts::new(counts.to_vec())?).map(Self)
+        T::new(&Params::new(names, values, head), &ClassCounts::new(counts.to_vec())?).map(Self)
+    }
+
+    /// What the loss does to the logits.
+    pub fn adjustment(&self) -> LogitAdjustment {
+        self.0.adjustment()
+    }
+
+    /// The loss of one example of a softmax head, from its logits by way of the adjustment, and its gradient.
+    ///
+    /// # Shapes
+    /// - `logits`, the gradient: `[classes]`, at least two
+    pub fn of_logits(&self, logits: &[f64], class: u32) -> (f64, Vec<f64>) {
+        let adjustment = self.0.adjustment();
+        let (of, y) =
+            (|table: &Option<PerClass>, c, or| table.as_ref().map_or(or, |table| table.values()[c]), class as usize);
+        let margin = |c| if c == y { of(&adjustment.margin, c, 0.0) } else { 0.0 };
+        let scale = |c| of(&adjustment.scale, c, 1.0);
+        let adjusted: Vec<f64> =
+            (0..logits.len()).map(|c| scale(c) * logits[c] + of(&adjustment.bias, c, 0.0) - margin(c)).collect();
+        let others = || adjusted.iter().enumerate().filter(|&(c, _)| c != y).map(|(_, logit)| *logit);
+        let largest = others().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = others().map(|logit| (logit - largest).exp()).sum();
+        let (loss, slope) = self.at(adjusted[y] - largest - sum.ln(), class);
+        let (smoothing, classes) = (adjustment.smoothing, adjusted.len() as f64);
+        let mean = adjusted.iter().sum::<f64>() / classes;
+        let gradient = adjusted.iter().enumerate().map(|(c, logit)| {
+            let through_m = if c == y { slope + smoothing } else { -slope * (logit - largest).exp() / sum };
+            scale(c) * (through_m - smoothing / classes)
+        });
+        (loss + smoothing * (adjusted[y] - mean), gradient.collect())
     }
 
     /// ℓ(m, class) and ℓ'(m, class).

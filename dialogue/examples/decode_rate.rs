@@ -46,9 +46,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             decode_batch_size: size,
             ..DecodeOptions::default()
         };
-        decode(&model, &histories[..1], &options, special, Device::Cpu)?;
+        decode(&model, &histories[..1], &options, special, &[], Device::Cpu)?;
         let start = Instant::now();
-        decode(&model, histories, &options, special, Device::Cpu)?;
+        decode(&model, histories, &options, special, &[], Device::Cpu)?;
         let rate = histories.len() as f64 / start.elapsed().as_secs_f64();
         println!("batches of {size}: {rate:.2} replies/s");
         rates.push(rate);

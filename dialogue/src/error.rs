@@ -33,7 +33,7 @@ pub enum DialogueError {
     Score(#[from] imbalance_evaluation::dialogue::ScoreError),
     /// The loss on a batch.
     #[error(transparent)]
-    Head(#[from] imbalance_train::softmax_head::LossHeadError),
+    Head(#[from] imbalance_train::heads::LossHeadError),
     /// A file of the run folder.
     #[error("{}: {reason}", path.display())]
     File {

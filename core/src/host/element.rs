@@ -8,6 +8,12 @@ pub trait Element: Copy + Send + Sync + 'static {
     /// Whether it is float32 itself, which needs no copy.
     const IS_F32: bool;
 
+    /// The numbers themselves where they are float32 already.
+    fn as_f32(numbers: &[Self]) -> Option<&[f32]>;
+
+    /// The numbers themselves where they are float32 already.
+    fn as_f32_mut(numbers: &mut [Self]) -> Option<&mut [f32]>;
+
     /// Copies `from` to float32.
     fn widen(from: &[Self], to: &mut [f32]);
 
@@ -17,6 +23,14 @@ pub trait Element: Copy + Send + Sync + 'static {
 
 impl Element for f32 {
     const IS_F32: bool = true;
+
+    fn as_f32(numbers: &[Self]) -> Option<&[f32]> {
+        Some(numbers)
+    }
+
+    fn as_f32_mut(numbers: &mut [Self]) -> Option<&mut [f32]> {
+        Some(numbers)
+    }
 
     fn widen(from: &[Self], to: &mut [f32]) {
         to.copy_from_slice(from);
@@ -29,6 +43,14 @@ impl Element for f32 {
 
 impl Element for bf16 {
     const IS_F32: bool = false;
+
+    fn as_f32(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    fn as_f32_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
 
     fn widen(from: &[Self], to: &mut [f32]) {
         from.convert_to_f32_slice(to);

@@ -79,9 +79,9 @@ pub enum HeadError {
 }
 
 impl HeadError {
-    /// The same error of a block that begins at row `first`.
-    pub(super) fn after(mut self, first: usize) -> Self {
-        if let Self::NotFinite { row, .. } = &mut self {
+    /// The same error of rows that begin at row `first` of a larger matrix.
+    pub fn after(mut self, first: usize) -> Self {
+        if let Self::NotFinite { row, .. } | Self::Target { row, .. } | Self::Weight { row, .. } = &mut self {
             *row += first;
         }
         self

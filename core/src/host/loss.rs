@@ -68,6 +68,13 @@ pub enum EvalError {
     },
 }
 
+crate::dispatch_isa! {
+    /// Whether all are finite, without a branch for each.
+    fn finite_f32(values: &[f32]) -> bool, _Best => {
+        values.iter().fold(true, |all, value| all & (value.abs() < f32::INFINITY))
+    }
+}
+
 /// A float that the ABI evaluates.
 pub trait EvalFloat: Copy + Into<f64> {
     /// Not a number.
@@ -90,7 +97,7 @@ impl EvalFloat for f32 {
         value as Self
     }
     fn all_finite(values: &[Self]) -> bool {
-        values.iter().fold(true, |all, value| all & (value.abs() < Self::INFINITY))
+        finite_f32(values)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod adjustment;
 mod choice;
+pub mod conformance;
 mod element;
 mod expression;
 mod head;

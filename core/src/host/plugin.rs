@@ -139,6 +139,11 @@ impl Plugin {
         self.sha256.as_deref()
     }
 
+    /// Major and minor version of the ABI that it was built for.
+    pub fn abi(&self) -> (u16, u16) {
+        (self.raw.abi_major, self.raw.abi_minor)
+    }
+
     /// What it offers beside float64 evaluation, in words.
     ///
     /// # Errors

@@ -157,6 +157,19 @@ impl SearchPath {
     /// # Errors
     /// See [`FindError`].
     pub fn open(&self, id: &str) -> Result<Plugin, FindError> {
+        let path = self.find(id)?;
+        let plugin = Plugin::open(&path)?;
+        if plugin.id() != id {
+            return Err(FindError::Renamed { path, asked: id.into(), says: plugin.id().into() });
+        }
+        Ok(plugin)
+    }
+
+    /// The file of the plugin for `id`, without opening it.
+    ///
+    /// # Errors
+    /// [`FindError::Unknown`] and [`FindError::Ambiguous`].
+    pub fn find(&self, id: &str) -> Result<PathBuf, FindError> {
         let name = file_name(id);
         let mut files: Vec<PathBuf> =
             self.0.iter().map(|folder| folder.join(&name)).filter(|path| path.exists()).collect();
@@ -171,11 +184,7 @@ impl SearchPath {
                 return Err(FindError::Ambiguous { id: id.into(), first: first.clone(), second: second.clone() });
             }
         }
-        let plugin = Plugin::open(first)?;
-        if plugin.id() != id {
-            return Err(FindError::Renamed { path: first.clone(), asked: id.into(), says: plugin.id().into() });
-        }
-        Ok(plugin)
+        Ok(first.clone())
     }
 
     fn unknown(&self, id: &str) -> FindError {

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::head::{Exclusive, Shared, check_head, check_len, check_weights};
 use super::{Element, HeadError, Loss};
 use crate::Head;
+use crate::lanes::LANES;
 
 /// Logits that are worked on at once: with log-odds, class ids, losses and gradient, half of a first-level cache.
 const BLOCK: usize = 1024;
@@ -170,15 +171,22 @@ impl<'a> SigmoidHead<'a> {
         [&mut *log_odds, values, slope].into_iter().for_each(|buffer| buffer.resize(numbers, 0.0));
 
         // SAFETY: the caller's promise.
-        E::widen(unsafe { std::slice::from_raw_parts(logits.0, numbers) }, log_odds);
-        if !all_finite(log_odds) {
+        let from = unsafe { std::slice::from_raw_parts(logits.0, numbers) };
+        let finite = match E::as_f32(from) {
+            Some(from) => negated(from, log_odds),
+            None => {
+                E::widen(from, slope);
+                negated(slope, log_odds)
+            }
+        };
+        if !finite {
             // What is ignored may be anything.
             let wrong = |row: &usize| {
                 targets[*row] != Self::IGNORED && !all_finite(&log_odds[row * columns..(row + 1) * columns])
             };
             if let Some(row) = (0..targets.len()).find(wrong) {
                 let of_row = &log_odds[row * columns..(row + 1) * columns];
-                let value = of_row.iter().copied().find(|value| !value.is_finite()).unwrap_or(f32::NAN);
+                let value = of_row.iter().find(|value| !value.is_finite()).map_or(f32::NAN, |value| -value);
                 return Err(HeadError::NotFinite { row, log_odds: value });
             }
             log_odds.iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = 0.0);
@@ -188,11 +196,10 @@ impl<'a> SigmoidHead<'a> {
             for row in log_odds.chunks_exact_mut(columns) {
                 for (at, value) in row.iter_mut().enumerate() {
                     let class = if background == 1 { 0 } else { at };
-                    *value = *value * scale[class] + bias[class];
+                    *value = *value * scale[class] - bias[class];
                 }
             }
         }
-        negate(log_odds);
         for (class, at) in (0..targets.len()).filter_map(positive) {
             log_odds[at] = -log_odds[at] - self.loss.margin(id(class) as usize);
             ids[at] = id(class);
@@ -202,14 +209,14 @@ impl<'a> SigmoidHead<'a> {
         (0..targets.len()).filter_map(positive).for_each(|(_, at)| ids[at] = background);
         evaluated?;
 
-        for (row, loss) in loss.iter_mut().enumerate() {
-            *loss = values[row * columns..(row + 1) * columns].iter().sum();
+        for (loss, of_row) in loss.iter_mut().zip(values.chunks_exact(columns)) {
+            *loss = sum(of_row);
         }
         if gradient.0.is_null() {
             self.weigh(targets, weights, loss, &mut []);
             return Ok(());
         }
-        negate(slope);
+        // The derivative of a negative's log-odds by its logit is −1; `finish` negates all.
         (0..targets.len()).filter_map(positive).for_each(|(_, at)| slope[at] = -slope[at]);
         if let Some((scale, _)) = affine {
             for row in slope.chunks_exact_mut(columns) {
@@ -220,7 +227,16 @@ impl<'a> SigmoidHead<'a> {
         }
         self.weigh(targets, weights, loss, slope);
         // SAFETY: the caller's promise; if it is the logits' memory, nobody reads that any more.
-        E::narrow(slope, unsafe { std::slice::from_raw_parts_mut(gradient.0, numbers) });
+        let to = unsafe { std::slice::from_raw_parts_mut(gradient.0, numbers) };
+        match E::as_f32_mut(to) {
+            Some(to) => {
+                negated(slope, to);
+            }
+            None => {
+                negated(slope, values);
+                E::narrow(values, to);
+            }
+        }
         Ok(())
     }
 
@@ -238,10 +254,30 @@ impl<'a> SigmoidHead<'a> {
     }
 }
 
-fn negate(values: &mut [f32]) {
-    values.iter_mut().for_each(|value| *value = -*value);
+crate::dispatch_isa! {
+    /// Writes `−from` to `to`; whether all of it is finite.
+    fn negated(from: &[f32], to: &mut [f32]) -> bool, _Best => {
+        let mut finite = true;
+        for (from, to) in from.iter().zip(to) {
+            *to = -from;
+            finite &= from.abs() < f32::INFINITY;
+        }
+        finite
+    }
+}
+
+crate::dispatch_isa! {
+    /// The sum, in sixteen partial sums.
+    fn sum(values: &[f32]) -> f32, _Best => {
+        let (rows, rest) = values.as_chunks::<LANES>();
+        let mut sums = [0.0_f32; LANES];
+        for row in rows {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
+    }
 }
 
 fn all_finite(values: &[f32]) -> bool {
-    values.iter().fold(true, |all, value| all & (value.abs() < f32::INFINITY))
+    values.iter().all(|value| value.is_finite())
 }

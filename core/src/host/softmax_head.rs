@@ -164,11 +164,11 @@ impl<'a> SoftmaxHead<'a> {
         gradient: Exclusive<E>,
         scratch: &mut Vec<f32>,
     ) -> Result<(), HeadError> {
+        let numbers = rows.targets.len() * self.loss.classes();
         if E::IS_F32 {
             // SAFETY: `E` is float32, and the caller's promise.
             return unsafe { self.adjusted_block(logits.0.cast(), rows, gradient.0.cast()) };
         }
-        let numbers = rows.targets.len() * self.loss.classes();
         scratch.resize(numbers, 0.0);
         // SAFETY: the caller's promise.
         E::widen(unsafe { slice::from_raw_parts(logits.0, numbers) }, scratch);

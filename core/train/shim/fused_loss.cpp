@@ -1,4 +1,4 @@
-// A loss whose gradient is already known, as a node of libtorch's graph.
+// A loss whose gradients are already known, as a node of libtorch's graph.
 //
 // tch has no custom autograd function, and expressing the gradient with tensor operations
 // (`(logits * gradient).sum()`) would hold another tensor as large as the logits.
@@ -13,37 +13,56 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+constexpr size_t MOST_INPUTS = 3;
+
 struct FusedLoss : torch::autograd::Function<FusedLoss> {
-    static at::Tensor forward(AutogradContext *context, const at::Tensor &logits, const at::Tensor &gradient, double value) {
-        // Kept beside the graph rather than by save_for_backward: it is no part of it, and is used once.
-        context->saved_data["gradient"] = gradient;
-        return at::scalar_tensor(value, logits.options());
+    static at::Tensor forward(AutogradContext *context, const at::Tensor &first, const at::Tensor &second,
+                              const at::Tensor &third, const c10::List<at::Tensor> &gradients, const at::Tensor &value) {
+        // Kept beside the graph rather than by save_for_backward: they are no part of it, and are used once.
+        context->saved_data["gradients"] = gradients;
+        return value.clone();
     }
 
     static variable_list backward(AutogradContext *context, variable_list upstream) {
-        at::Tensor gradient = context->saved_data["gradient"].toTensor();
+        const auto gradients = context->saved_data["gradients"].toTensorList();
         context->saved_data.clear();
-        const double factor = upstream[0].item<double>();
-        if (factor != 1.0) {
-            gradient.mul_(factor);
+        // On an accelerator, asking for the factor would wait for it.
+        const bool known = upstream[0].device().is_cpu();
+        const double factor = known ? upstream[0].item<double>() : 0.0;
+        variable_list all(MOST_INPUTS + 2);
+        for (size_t at = 0; at < gradients.size(); ++at) {
+            at::Tensor gradient = gradients.get(at);
+            if (!known) {
+                gradient.mul_(upstream[0].to(gradient.scalar_type()));
+            } else if (factor != 1.0) {
+                gradient.mul_(factor);
+            }
+            all[at] = gradient;
         }
-        return {gradient, at::Tensor(), at::Tensor()};
+        return all;
     }
 };
 
 } // namespace
 
-// The scalar `value`, whose gradient by `logits` is `gradient` (which may be the logits' own memory,
-// overwritten). One backward pass; it scales `gradient` in place. NULL with a message on failure.
-extern "C" at::Tensor *imbalance_fused_loss(at::Tensor *logits, at::Tensor *gradient, double value, char *message,
-                                            size_t size) {
+// The scalar `value`, whose gradient by `inputs[i]` is `gradients[i]`, for at most three inputs. A gradient may be its
+// input's own memory, overwritten. One backward pass; it scales the gradients in place. NULL with a message on failure.
+extern "C" at::Tensor *imbalance_fused_loss(at::Tensor *const *inputs, at::Tensor *const *gradients, size_t count,
+                                            at::Tensor *value, char *message, size_t size) {
     try {
-        if (logits->data_ptr() == gradient->data_ptr()) {
-            // An operation that kept these logits for its own backward pass now says so, instead of using what
-            // is no longer there.
-            torch::autograd::impl::bump_version(*logits);
+        TORCH_CHECK(count <= MOST_INPUTS, "at most ", MOST_INPUTS, " inputs");
+        at::Tensor all[MOST_INPUTS];
+        c10::List<at::Tensor> kept;
+        for (size_t at = 0; at < count; ++at) {
+            all[at] = *inputs[at];
+            kept.push_back(*gradients[at]);
+            if (inputs[at]->data_ptr() == gradients[at]->data_ptr()) {
+                // An operation that kept these logits for its own backward pass now says so, instead of using what
+                // is no longer there.
+                torch::autograd::impl::bump_version(*inputs[at]);
+            }
         }
-        return new at::Tensor(FusedLoss::apply(*logits, *gradient, value));
+        return new at::Tensor(FusedLoss::apply(all[0], all[1], all[2], kept, *value));
     } catch (const std::exception &error) {
         std::strncpy(message, error.what(), size - 1);
         message[size - 1] = '\0';

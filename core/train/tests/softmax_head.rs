@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use imbalance_core::host::{Loss, LossChoice, SearchPath};
 use imbalance_core::{ClassCounts, Head, WeightScale, effective_number_weights};
-use imbalance_train::softmax_head::softmax_loss;
+use imbalance_train::heads::softmax_loss;
 use tch::{Device, Kind, Tensor};
 
 const CLASSES: i64 = 33;
