@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use clap::{Args as _, Command, FromArgMatches as _};
 
+use crate::bench;
 use crate::eval::{self, EvalArgs};
-use crate::loss_flags::search_path;
 use crate::losses;
 
 /// The whole command, without the flags of any particular loss.
@@ -18,7 +18,7 @@ pub fn command() -> Command {
         .max_term_width(100);
     #[cfg(feature = "training")]
     let command = command.subcommand(crate::dialogue::command());
-    command.subcommand(losses::command()).subcommand(eval_command())
+    command.subcommand(losses::command()).subcommand(eval_command()).subcommand(bench::command())
 }
 
 fn eval_command() -> Command {
@@ -28,22 +28,15 @@ fn eval_command() -> Command {
 /// Runs the command that `args` (the program's name first) ask for.
 pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
     let verb = args.get(1).and_then(|verb| verb.to_str()).unwrap_or_default().to_owned();
-    let rest = args.get(2..).unwrap_or_default();
     match verb.as_str() {
-        "losses" => {
-            let (losses, flags) = losses::with_loss_flags(losses::command(), rest)?;
-            let matches = command().mut_subcommand("losses", |_| losses).try_get_matches_from(&args)?;
-            match matches.subcommand() {
-                Some((_, matches)) => losses::run(matches, flags, &search_path(rest)?),
-                None => Ok(()),
-            }
-        }
+        "losses" => losses::run(&args),
         #[cfg(feature = "training")]
-        "dialogue" => crate::dialogue::run(rest),
+        "dialogue" => crate::dialogue::run(args.get(2..).unwrap_or_default()),
         _ => {
             let matches = command().try_get_matches_from(&args)?;
             match matches.subcommand() {
                 Some(("eval", matches)) => eval::run(&EvalArgs::from_arg_matches(matches)?),
+                Some(("bench", matches)) => bench::run(matches),
                 _ => Ok(()),
             }
         }

@@ -63,6 +63,11 @@ impl LossFlags {
         Ok(Self { plugin: Arc::new(search.open(id)?), prefix, head })
     }
 
+    /// The flags of a plugin that is open already.
+    pub fn of(plugin: Arc<Plugin>, prefix: &'static str, head: Head) -> Self {
+        Self { plugin, prefix, head }
+    }
+
     /// Adds the loss's parameters to `command`.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! The `toolkit` command: arguments in, exit code out.
 
+mod bench;
 mod cli;
 mod eval;
 mod failure;
 mod loss_flags;
 mod losses;
+mod output;
 
 #[cfg(feature = "training")]
 mod dialogue;

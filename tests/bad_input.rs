@@ -92,7 +92,7 @@ fn losses_that_are_not_there_or_not_usable() {
 #[test]
 fn a_parameter_that_is_a_flag_already() {
     let lab = Lab::new();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/core/tests/plugins/margin.c");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/plugins/c/margin.c");
     let text = std::fs::read_to_string(source).unwrap();
     let folder = c_plugin_of("c-margin", &text.replace("largest-margin", "epochs"));
     let flags = ["--loss", "c-margin", "--plugin-dir", folder.path().to_str().unwrap()];
@@ -162,7 +162,7 @@ fn a_run_is_replaced_by_one_that_trains_and_by_no_other() {
 fn a_training_that_diverges_keeps_the_last_good_checkpoint() {
     let lab = Lab::new();
     // A derivative that float32 holds, and the weights after it do not; its turn comes after a good epoch.
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/core/tests/plugins/margin.c");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/plugins/c/margin.c");
     let text = std::fs::read_to_string(source).unwrap().replace("= -toolkit_p(-m);", "= -1e38;");
     let plugin = c_plugin_of("c-margin", &text.replace("= -toolkit_log_p(m);", "= 1;"));
     let steep = ["--loss", "c-margin", "--plugin-dir", plugin.path().to_str().unwrap(), "--clip-norm", "0"];

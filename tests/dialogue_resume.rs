@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use support::{Lab, c_plugin, contains, fails, json, succeeds};
+use support::{Lab, contains, example_plugin, fails, json, succeeds};
 
 /// Waits until `ready`, while the training must go on.
 #[track_caller]
@@ -42,6 +42,8 @@ fn a_run_that_was_killed_twice_ends_with_the_bytes_of_one_that_never_was() {
     // Dropout, momentum and a schedule that remembers; a checkpoint in the middle of epochs.
     let flags = ["--epochs", "30", "--checkpoint-every", "4", "--log-every", "1", "--loss", "eureka", "--layers", "2"];
     let flags = [&flags[..], &["--defer-epochs", "9", "--lr", "1"]].concat();
+    // Draws that differ from epoch to epoch.
+    let flags = [&flags[..], &["--sampler", "square-root", "--defer-sampler", "progressive"]].concat();
     succeeds(&mut lab.train("whole", &flags));
     let last = lab.path("killed/checkpoints/last.safetensors");
     let written = || std::fs::metadata(&last).and_then(|file| file.modified()).ok();
@@ -67,7 +69,7 @@ fn a_run_that_was_killed_twice_ends_with_the_bytes_of_one_that_never_was() {
 #[test]
 fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
     let lab = Lab::new();
-    let plugin = c_plugin("c-margin", "margin.c", "UNUSED");
+    let plugin = example_plugin("c-margin", "c/margin.c");
     let folder = plugin.path().to_str().unwrap();
     // Quiet, but for what the user has to know. Far more epochs than there is time for.
     let flags = ["--schedule", "constant", "--epochs", "1000000", "--loss", "c-margin", "--plugin-dir", folder];

@@ -6,7 +6,7 @@ mod support;
 use std::io::Read as _;
 
 use serde_json::Value;
-use support::{LOSSES, Lab, c_plugin, contains, entries, json, plugin, succeeds, tensors};
+use support::{LOSSES, Lab, contains, entries, example_plugin, json, plugin, succeeds, tensors};
 
 /// SHA-256 by another program than ours.
 fn sha256(path: &std::path::Path) -> String {
@@ -153,7 +153,7 @@ fn runs_are_numbered_by_default() {
 #[test]
 fn a_plugin_in_c_trains_a_model() {
     let lab = Lab::new();
-    let folder = c_plugin("c-margin", "margin.c", "UNUSED");
+    let folder = example_plugin("c-margin", "c/margin.c");
     let flags = ["--plugin-dir", folder.path().to_str().unwrap(), "--loss", "c-margin", "--largest-margin"];
     let loss = |run: &str, margin: &str| {
         let results = json(lab.train(run, &[&flags[..], &[margin]].concat()).arg("--json"));

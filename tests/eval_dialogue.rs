@@ -232,7 +232,7 @@ fn options_that_lack_what_they_need_are_refused() {
 fn a_picture_that_cannot_be_written_leaves_nothing() {
     let files = example();
     let before = entries(files.0.path());
-    contains(&files.fails(1, &["--plot", "words.png"]), &["--plot", "words.png", ".svg"]);
+    contains(&files.fails(1, &["--plot", "words.pdf"]), &["--plot", "words.pdf", ".svg or .png"]);
     contains(&files.fails(1, &["--plot", "no/such/words.svg"]), &["--plot", "cannot write no/such/"]);
     std::fs::write(files.path("replies.txt"), "\n\n").unwrap();
     contains(&files.fails(1, &["--plot", "words.svg"]), &["--plot", "\"replies\"", "no words"]);

@@ -113,10 +113,22 @@ fn wrong_values_are_named_with_what_would_be_right() {
     contains(&eval(&format!("eureka {rest} --weight-scale half")), &["--weight-scale", "sum-to-classes, max-one"]);
     contains(&eval(&format!("eureka {rest} --betta 0.5")), &["--betta", "--beta"]);
     contains(&eval(&format!("cross-entropy {rest} --beta 0.5")), &["unexpected argument '--beta'"]);
-    contains(&eval("focal --class-counts 5,1 --log-odds 0 --class 2"), &["--class 2", "2 classes, 0 to 1"]);
+    contains(
+        &eval("focal --class-counts 5,1 --log-odds 0 --class 0,2"),
+        &["--class 2, number 2 of its list", "2 classes, 0 to 1"],
+    );
     contains(&eval("focal --class-counts 5,1 --log-odds inf --class 0"), &["--log-odds", "not a finite number"]);
-    contains(&eval("focal --class-counts 5,-1 --log-odds 0 --class 0"), &["--class-counts"]);
-    contains(&eval("focal --class-counts 0,0 --log-odds 0 --class 0"), &["--class-counts", "at least one example"]);
+    for (wrong, place) in [
+        ("5,-1", "`-1`, number 2 of the list (class 1)"),
+        ("5,3,0", "`0`, number 3 of the list (class 2)"),
+        ("-5", "`-5`, number 1 of the list (class 0)"),
+        ("5,2.5", "`2.5`, number 2"),
+        ("5,,1", "``, number 2"),
+        ("99999999999999999999", "`99999999999999999999`, number 1"),
+    ] {
+        let message = eval(&format!("focal --class-counts {wrong} --log-odds 0 --class 0"));
+        contains(&message, &["--class-counts: ", place, "is not a number of training examples: 1, 2, …"]);
+    }
     contains(&eval("focal --class-counts 5,1"), &["required", "--log-odds", "--class"]);
     contains(&eval(&format!("{rest} focal")), &["the loss comes first", "losses eval ID"]);
 }
@@ -127,4 +139,45 @@ fn an_unknown_loss_gets_those_found_and_the_folders() {
     let message = fails(toolkit().args(["losses", "eval", "eurka"]).args(rest), 2);
     let folder = plugin("eureka").parent().unwrap().display().to_string();
     contains(&message, &["no loss `eurka`", "did you mean `eureka`?", "found: ", "focal", "searched: ", &folder]);
+}
+
+#[test]
+fn show_says_everything_about_a_loss() {
+    let shown = json(toolkit().args(["losses", "show", "focal", "--json"]));
+    let keys: Vec<&str> = shown.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["id", "version", "formula", "citation", "parameters", "path", "sha256", "abi", "capabilities"];
+    assert_eq!(keys, expected);
+    assert_eq!((&shown["id"], &shown["abi"]), (&"focal".into(), &"1.0".into()));
+    assert_eq!(shown["path"], plugin("focal").to_str().unwrap());
+    assert!(shown["citation"].as_str().unwrap().contains("Lin et al."));
+    let gamma = &shown["parameters"][0];
+    let one = serde_json::json!({ "value": 0.0, "inclusive": true });
+    assert_eq!((&gamma["name"], &gamma["kind"], &gamma["minimum"]), (&"gamma".into(), &"number".into(), &one));
+    assert_eq!(gamma["default"], serde_json::json!({ "softmax": 1.0, "sigmoid": 2.0 }));
+    let sum = std::process::Command::new("sha256sum").arg(plugin("focal")).output().unwrap();
+    assert!(String::from_utf8(sum.stdout).unwrap().starts_with(shown["sha256"].as_str().unwrap()));
+    assert_eq!(shown["capabilities"][0], "float32 evaluation");
+
+    let choice = &json(toolkit().args(["losses", "show", "eureka", "--json"]))["parameters"][1];
+    assert_eq!((&choice["kind"], &choice["default"]["softmax"]), (&"choice".into(), &"sum-to-classes".into()));
+    assert_eq!(choice["choices"].as_array().unwrap().len(), 3);
+
+    let text = succeeds(toolkit().args(["losses", "show", "focal"]));
+    let formula = shown["formula"].as_str().unwrap();
+    contains(
+        &text,
+        &["focal 0.1.0\n", &format!("\n    {formula}\n"), "Lin et al.", "--gamma", "SHA-256  ", "ABI      1.0"],
+    );
+    contains(&text, &["a number ≥ 0 and ≤ 100; default 1, on a sigmoid head 2", plugin("focal").to_str().unwrap()]);
+    assert!(text.lines().all(|line| line.chars().count() <= 100 || line.starts_with("File")), "{text}");
+    contains(&fails(toolkit().args(["losses", "show", "focl"]), 2), &["no loss `focl`, did you mean `focal`?"]);
+}
+
+#[test]
+fn every_verb_explains_itself() {
+    for verb in ["list", "show", "eval", "check", "new", "install", "remove"] {
+        let help = succeeds(toolkit().args(["losses", verb, "--help"]));
+        contains(&help, &[&format!("Usage: toolkit losses {verb} "), "--plugin-dir"]);
+    }
+    contains(&fails(toolkit().args(["losses", "chekc", "eureka"]), 2), &["'chekc'", "'check'"]);
 }

@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use support::{
-    Command, c_plugin, c_plugin_of, contains, entries, fails, folder_beside_build, json, panicking_plugin, plugin,
-    plugin_folder, process, succeeds, toolkit, toolkit_alone,
+    Command, c_plugin, c_plugin_of, contains, entries, example_plugin, fails, folder_beside_build, json,
+    panicking_plugin, plugin, plugin_folder, process, succeeds, toolkit, toolkit_alone,
 };
 
 /// `losses eval` of two examples with plugins from `folder`.
@@ -21,7 +21,7 @@ fn eval(id: &str, folder: &Path, more: &[&str]) -> Command {
 
 #[test]
 fn a_plugin_in_c_is_a_loss_with_flags() {
-    let folder = c_plugin("c-margin", "margin.c", "UNUSED");
+    let folder = example_plugin("c-margin", "c/margin.c");
     let results = json(&mut eval("c-margin", folder.path(), &["--largest-margin", "0.3", "--json"]));
     // Margins 0.3·(625^-¼, 16^-¼) / 16^-¼ = 0.12 and 0.3: −log p of log-odds 0, 0.18, −0.18 and 0.
     let margins = [0.12, 0.3];
@@ -155,7 +155,7 @@ fn a_file_makes_a_loss_known_and_its_removal_unknown() {
 
 #[test]
 fn the_working_directory_is_not_searched() {
-    let folder = c_plugin("c-margin", "margin.c", "UNUSED");
+    let folder = example_plugin("c-margin", "c/margin.c");
     let list = succeeds(toolkit().current_dir(folder.path()).env("TOOLKIT_PLUGIN_PATH", ".").args(["losses", "list"]));
     assert!(!list.contains("c-margin"), "{list}");
     assert_eq!(entries(folder.path()), ["libtoolkit_loss_c_margin.so"]);

@@ -9,7 +9,7 @@
  *
  * The toolkit makes the gradient of the logits from the derivative. Both results must be finite for
  * every finite m. Strings are UTF-8 and live as long as the library. Nothing may be thrown across these
- * functions. Usable from C11 and C++17 on; core/tests/plugins/margin.c is a whole plugin.
+ * functions. Usable from C11 and C++17 on; examples/plugins/ has whole plugins.
  */
 #ifndef TOOLKIT_LOSS_H
 #define TOOLKIT_LOSS_H
@@ -90,6 +90,100 @@ typedef struct toolkit_loss_plugin_t {
     const void *(*extension)(const char *name);
 } toolkit_loss_plugin_t;
 
+/* ---- Optional: what a loss does to the logits before its formula -------------------------------------------
+ *
+ *     z'_j = scale_j * z_j + bias_j - [j = y] * margin_y          log-odds are those of z'
+ *
+ * `extension("toolkit.adjustment.1")` gives a toolkit_loss_adjustment_extension. */
+#define TOOLKIT_ADJUSTMENT_EXTENSION "toolkit.adjustment.1"
+#define TOOLKIT_NORMALISED_CLASSIFIER 1u /* asks for logits that are cosines */
+
+typedef struct toolkit_loss_adjustment {
+    double *scale;          /* [classes], 1 at first; finite, above 0 */
+    double *bias;           /* [classes], 0 at first */
+    double *margin;         /* [classes], 0 at first */
+    double *weight;         /* [classes], 1 at first: the class weights of the reduction weighted-mean */
+    double label_smoothing; /* of a softmax head, 0 at first: adds label_smoothing * (z'_y - mean of z') */
+    uint32_t flags;         /* TOOLKIT_NORMALISED_CLASSIFIER, 0 at first */
+} toolkit_loss_adjustment;
+
+typedef struct toolkit_loss_adjustment_extension {
+    size_t struct_size; /* sizeof(toolkit_loss_adjustment_extension) */
+    /* Changes what differs from the first values; called on a prepared instance. */
+    int32_t (*describe)(const void *instance, size_t classes, toolkit_loss_adjustment *adjustment,
+                        toolkit_loss_message message);
+} toolkit_loss_adjustment_extension;
+
+/* ---- Optional: the formula as data, for tensor operations on any device --------------------------------------
+ *
+ * `extension("toolkit.expression.1")` gives a toolkit_loss_expression_extension. Without it, a toolkit that computes
+ * on an accelerator copies the log-odds to the host, calls eval_f64, and copies the results back. */
+#define TOOLKIT_EXPRESSION_EXTENSION "toolkit.expression.1"
+
+enum toolkit_node_op {
+    TOOLKIT_NODE_LOG_ODDS = 0,       /* m */
+    TOOLKIT_NODE_CONSTANT = 1,       /* value */
+    TOOLKIT_NODE_TABLE = 2,          /* the true class's entry of table args[0] */
+    TOOLKIT_NODE_NEG = 3,            /* -a */
+    TOOLKIT_NODE_ADD = 4,            /* a + b */
+    TOOLKIT_NODE_SUB = 5,            /* a - b */
+    TOOLKIT_NODE_MUL = 6,            /* a * b */
+    TOOLKIT_NODE_DIV = 7,            /* a / b */
+    TOOLKIT_NODE_EXP = 8,            /* exp(a) */
+    TOOLKIT_NODE_SELECT_GREATER = 9, /* c where a > b, else d */
+    TOOLKIT_NODE_P = 10,             /* 1/(1+exp(-a)) */
+    TOOLKIT_NODE_NOT_P = 11,         /* 1/(1+exp(a)) */
+    TOOLKIT_NODE_LOG_P = 12,         /* -log1p(exp(-a)) */
+    TOOLKIT_NODE_LOG_NOT_P = 13      /* -log1p(exp(a)) */
+};
+
+typedef struct toolkit_loss_node {
+    uint32_t op;      /* enum toolkit_node_op */
+    uint32_t args[4]; /* a, b, c, d: earlier nodes, counted from 0; 0 where the operation takes fewer */
+    double value;     /* of TOOLKIT_NODE_CONSTANT; else 0 */
+} toolkit_loss_node;
+
+typedef struct toolkit_loss_recorder {
+    void *context;                                         /* first argument of both */
+    void (*table)(void *context, const double *values);    /* takes the next table, [classes], and copies it */
+    void (*node)(void *context, const toolkit_loss_node *node); /* takes the next node; the last one is the loss */
+} toolkit_loss_recorder;
+
+typedef struct toolkit_loss_expression_extension {
+    size_t struct_size; /* sizeof(toolkit_loss_expression_extension) */
+    /* Says the formula of a prepared instance. */
+    int32_t (*record)(const void *instance, const toolkit_loss_recorder *recorder, toolkit_loss_message message);
+} toolkit_loss_expression_extension;
+
+/* Whole-tensor losses, for those that are no function of the log-odds: a plugin whose extension("toolkit.tensor.1") gives
+ * a toolkit_loss_tensor_extension may leave both eval entries NULL. It links the libtorch that the toolkit runs, and is
+ * refused where the versions differ. Tensors are passed as pointers to at::Tensor. */
+#define TOOLKIT_TENSOR_EXTENSION "toolkit.tensor.1"
+/* If the text that `libtorch` points at stands behind this one, in one string constant, the toolkit can tell which
+ * libtorch the plugin needs even where it cannot be loaded. */
+#define TOOLKIT_TENSOR_NEEDS "toolkit.tensor.1 needs libtorch "
+
+typedef struct toolkit_loss_tensor_inputs {
+    size_t struct_size;
+    void *logits;      /* [n, columns], float32 or float64, with its graph */
+    void *targets;     /* [n], int64: a class, or -1 for the background of a sigmoid head */
+    void *features;    /* [n, width], what the logits were made from; NULL where the front-end gives none */
+    uint32_t training; /* 1 while training, 0 while measuring */
+} toolkit_loss_tensor_inputs;
+
+typedef struct toolkit_loss_tensor_extension {
+    size_t struct_size;   /* sizeof(toolkit_loss_tensor_extension) */
+    const char *libtorch; /* TORCH_VERSION of the headers it was compiled with */
+    /* Writes the loss of each example, [n] with its graph, as a new at::Tensor, which the toolkit deletes. One thread at
+     * a time calls these three on one instance. */
+    int32_t (*forward)(void *instance, const toolkit_loss_tensor_inputs *inputs, void **loss,
+                       toolkit_loss_message message);
+    /* Writes the length of what was accumulated to `size`, and those bytes to `data` where `capacity` suffices. */
+    int32_t (*save_state)(void *instance, uint8_t *data, size_t capacity, size_t *size, toolkit_loss_message message);
+    /* Goes on from bytes that save_state of an equal instance wrote. */
+    int32_t (*load_state)(void *instance, const uint8_t *data, size_t size, toolkit_loss_message message);
+} toolkit_loss_tensor_extension;
+
 /* What a plugin defines. */
 #if defined(__GNUC__)
 __attribute__((visibility("default")))
@@ -104,6 +198,16 @@ static inline double toolkit_log_not_p(double m) { return toolkit_log_p(-m); }
 static inline double toolkit_p(double m) {
     double tail = exp(-fabs(m));
     return (m > 0 ? 1.0 : tail) / (1.0 + tail);
+}
+
+/* 1 - p at log-odds m, without cancellation near p = 1. */
+static inline double toolkit_not_p(double m) { return toolkit_p(-m); }
+/* The derivatives by m of log p and of log(1-p). */
+static inline double toolkit_log_p_slope(double m) { return toolkit_p(-m); }
+static inline double toolkit_log_not_p_slope(double m) { return -toolkit_p(m); }
+/* The effective number of n examples, (1 - beta^n) / (1 - beta), without cancellation; 1 for beta = 0. */
+static inline double toolkit_effective_number(double n, double beta) {
+    return beta == 0 ? 1.0 : -expm1(n * log(beta)) / (1.0 - beta);
 }
 
 #ifdef __cplusplus

@@ -204,6 +204,58 @@ pub struct RawExpressionExtension {
     pub record: unsafe extern "C" fn(instance: *const c_void, recorder: *const RawRecorder, message: RawMessage) -> i32,
 }
 
+/// Name of the extension that gives a [`RawTensorExtension`].
+pub const TENSOR_EXTENSION: &str = "toolkit.tensor.1";
+/// What stands before [`RawTensorExtension::libtorch`] in the library, so that a host that cannot even load the file (a
+/// libtorch without one of its symbols, say) can still tell which libtorch it was built for.
+pub const TENSOR_NEEDS: &str = "toolkit.tensor.1 needs libtorch ";
+
+/// A batch for a whole-tensor loss. The pointers are to `at::Tensor`, borrowed for the call.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RawTensorInputs {
+    /// `sizeof` this struct.
+    pub struct_size: usize,
+    /// `[n, columns]`, float32 or float64, after the loss's own scale and bias; with its graph.
+    pub logits: *mut c_void,
+    /// `[n]`, int64, on the same device: a class, or −1 for the background of a sigmoid head.
+    pub targets: *mut c_void,
+    /// `[n, width]`, what the classifier made the logits from, with its graph; null where the front-end gives none.
+    pub features: *mut c_void,
+    /// 1 while training, 0 while measuring.
+    pub training: u32,
+}
+
+/// The third, gated half of a loss: one that takes whole tensors. Only a host that runs the very libtorch that
+/// `libtorch` names may call `forward`; a plugin that offers this may leave its `eval` entries null.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RawTensorExtension {
+    /// `sizeof` this struct.
+    pub struct_size: usize,
+    /// `TORCH_VERSION` of the headers that it was compiled with: `2.11.0`.
+    pub libtorch: *const c_char,
+    /// Writes the loss of each example, `[n]` with its graph, as a new `at::Tensor` that the host deletes. Called by one
+    /// thread at a time on one instance, as the two below are.
+    pub forward: unsafe extern "C" fn(
+        instance: *mut c_void,
+        inputs: *const RawTensorInputs,
+        loss: *mut *mut c_void,
+        message: RawMessage,
+    ) -> i32,
+    /// Writes the length of what the loss has accumulated to `size`, and those bytes to `data` where `capacity` suffices.
+    pub save_state: unsafe extern "C" fn(
+        instance: *mut c_void,
+        data: *mut u8,
+        capacity: usize,
+        size: *mut usize,
+        message: RawMessage,
+    ) -> i32,
+    /// Goes on from bytes that `save_state` of an equal instance wrote.
+    pub load_state:
+        unsafe extern "C" fn(instance: *mut c_void, data: *const u8, size: usize, message: RawMessage) -> i32,
+}
+
 /// What a plugin exports. The first five fields never change; the rest is read only when they fit.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -236,7 +288,7 @@ pub struct RawPlugin {
     pub prepare: Option<Prepare>,
     /// See [`Eval`]; null: the host evaluates in float64 and rounds.
     pub eval_f32: Option<Eval<f32>>,
-    /// See [`Eval`]; required.
+    /// See [`Eval`]; required, except of a plugin with a [`RawTensorExtension`].
     pub eval_f64: Option<Eval<f64>>,
     /// See [`Destroy`].
     pub destroy: Option<Destroy>,
@@ -248,3 +300,5 @@ pub struct RawPlugin {
 unsafe impl Sync for RawPlugin {}
 // SAFETY: as above.
 unsafe impl Sync for RawParam {}
+// SAFETY: as above.
+unsafe impl Sync for RawTensorExtension {}

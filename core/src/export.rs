@@ -13,13 +13,14 @@ use crate::abi::{
 use crate::dual::Dual;
 use crate::lanes::{Isa, LANES, Lanes, OneClass};
 use crate::recorder::record;
-use crate::{Class, ClassCounts, ImbalanceLoss, LossError, Params, PerClass, Real};
+use crate::{Class, ClassCounts, ImbalanceLoss, LogitAdjustment, LossError, Params, PerClass, Real};
 
 /// Reads a C string of a plugin.
 ///
 /// # Safety
 /// `from` must be null or point to a NUL-terminated string.
-pub(crate) unsafe fn text(from: *const c_char, what: &str) -> Result<String, LossError> {
+#[doc(hidden)]
+pub unsafe fn text(from: *const c_char, what: &str) -> Result<String, LossError> {
     if from.is_null() {
         return Err(LossError::new(format!("{what} is missing")));
     }
@@ -51,7 +52,8 @@ fn say(message: RawMessage, text: &str) {
 }
 
 /// Runs `body`; its error or panic becomes a message and a return value that is not [`abi::OK`].
-fn guarded(message: RawMessage, body: impl FnOnce() -> Result<(), LossError>) -> i32 {
+#[doc(hidden)]
+pub fn guarded(message: RawMessage, body: impl FnOnce() -> Result<(), LossError>) -> i32 {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return abi::OK,
         Ok(Err(error)) => say(message, &error.to_string()),
@@ -68,9 +70,9 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     }
 }
 
-/// The entry points of `T` behind the declarations that the macro gives.
+/// The declarations that the macro gives; entry points other than `create` are missing.
 #[doc(hidden)]
-pub const fn plugin<T: ImbalanceLoss>(
+pub const fn declared(
     params: &'static [RawParam],
     id: *const c_char,
     version: *const c_char,
@@ -91,18 +93,31 @@ pub const fn plugin<T: ImbalanceLoss>(
         formula,
         citation,
         create: Some(create),
+        prepare: None,
+        eval_f32: None,
+        eval_f64: None,
+        destroy: None,
+        extension: None,
+    }
+}
+
+/// The entry points of `T` added to its declarations.
+#[doc(hidden)]
+pub const fn plugin<T: ImbalanceLoss>(declared: RawPlugin) -> RawPlugin {
+    RawPlugin {
         prepare: Some(prepare::<T>),
         eval_f32: Some(eval_f32::<T>),
         eval_f64: Some(eval_f64::<T>),
         destroy: Some(destroy::<T>),
         extension: Some(extension::<T>),
+        ..declared
     }
 }
 
 /// # Safety
 /// As the header says of `create`.
 #[doc(hidden)]
-pub unsafe fn create<T: ImbalanceLoss>(
+pub unsafe fn create<T>(
     specs: &'static [RawParam],
     values: *const f64,
     count: usize,
@@ -135,17 +150,34 @@ unsafe extern "C" fn prepare<T: ImbalanceLoss>(
     classes: usize,
     message: RawMessage,
 ) -> i32 {
+    // SAFETY: the host's promise.
+    unsafe { prepare_with(T::new, instance, counts, classes, message) }
+}
+
+/// # Safety
+/// As the header says of `prepare`, of an instance made by `create::<T>`.
+#[doc(hidden)]
+pub unsafe fn prepare_with<T>(
+    new: impl FnOnce(&Params, &ClassCounts) -> Result<T, LossError>,
+    instance: *mut c_void,
+    counts: *const u64,
+    classes: usize,
+    message: RawMessage,
+) -> i32 {
     guarded(message, || {
         // SAFETY: made by `create::<T>`, and nobody evaluates before it is prepared.
         let instance = unsafe { &mut *instance.cast::<Instance<T>>() };
         // SAFETY: `classes` counts, as the host promises.
         let counts = unsafe { slice::from_raw_parts(counts, classes) };
-        instance.loss = Some(T::new(&instance.params, &ClassCounts::new(counts.to_vec())?)?);
+        instance.loss = Some(new(&instance.params, &ClassCounts::new(counts.to_vec())?)?);
         Ok(())
     })
 }
 
-unsafe extern "C" fn destroy<T: ImbalanceLoss>(instance: *mut c_void) {
+/// # Safety
+/// As the header says of `destroy`, of an instance made by `create::<T>`.
+#[doc(hidden)]
+pub unsafe extern "C" fn destroy<T>(instance: *mut c_void) {
     // A panic of the loss's own Drop must not cross the ABI, and has nobody to tell.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: made by `create::<T>`, destroyed once.
@@ -178,9 +210,23 @@ unsafe extern "C" fn describe<T: ImbalanceLoss>(
     adjustment: *mut RawAdjustment,
     message: RawMessage,
 ) -> i32 {
+    // SAFETY: the host's promise.
+    unsafe { describe_with(T::adjustment, instance, classes, adjustment, message) }
+}
+
+/// # Safety
+/// As the header says of `describe`, of an instance made by `create::<T>`.
+#[doc(hidden)]
+pub unsafe fn describe_with<T>(
+    of: impl FnOnce(&T) -> LogitAdjustment,
+    instance: *const c_void,
+    classes: usize,
+    adjustment: *mut RawAdjustment,
+    message: RawMessage,
+) -> i32 {
     guarded(message, || {
         // SAFETY: made by `create::<T>`.
-        let said = unsafe { prepared::<T>(instance)? }.adjustment();
+        let said = of(unsafe { prepared::<T>(instance)? });
         // SAFETY: the host's struct, nobody else's during the call.
         let out = unsafe { &mut *adjustment };
         let arrays = [
@@ -232,10 +278,22 @@ unsafe extern "C" fn record_formula<T: ImbalanceLoss>(
 unsafe fn prepared<'a, T>(instance: *const c_void) -> Result<&'a T, LossError> {
     // SAFETY: the caller's promise.
     let instance = unsafe { &*instance.cast::<Instance<T>>() };
-    match &instance.loss {
-        Some(loss) => Ok(loss),
-        None => Err(LossError::new("used before it was prepared with class counts".into())),
-    }
+    instance.loss.as_ref().ok_or_else(unprepared)
+}
+
+/// The loss of a prepared instance, for an entry point that changes it.
+///
+/// # Safety
+/// As for `prepared`, and nobody else uses the instance meanwhile.
+#[doc(hidden)]
+pub unsafe fn prepared_mut<'a, T>(instance: *mut c_void) -> Result<&'a mut T, LossError> {
+    // SAFETY: the caller's promise.
+    let instance = unsafe { &mut *instance.cast::<Instance<T>>() };
+    instance.loss.as_mut().ok_or_else(unprepared)
+}
+
+fn unprepared() -> LossError {
+    LossError::new("used before it was prepared with class counts".into())
 }
 
 /// The arrays of one `eval` call.
@@ -333,33 +391,30 @@ crate::dispatch_isa! {
 #[inline(always)]
 fn eval_run<T: ImbalanceLoss, I: Isa>(prepared: &T, batch: Batch<'_, f32>) {
     let n = batch.log_odds.len();
-    let mut start = 0;
-    while start + LANES <= n {
-        let mut log_odds = [0.0; LANES];
-        let mut classes = [batch.classes[0]; LANES];
-        log_odds.copy_from_slice(&batch.log_odds[start..start + LANES]);
-        if !I::ONE_CLASS {
-            classes.copy_from_slice(&batch.classes[start..start + LANES]);
-        }
-        let value = eval_row::<T, I>(prepared, log_odds, classes);
-        batch.loss[start..start + LANES].copy_from_slice(&value.value.0);
-        batch.slope[start..start + LANES].copy_from_slice(&value.slope.0);
-        start += LANES;
-    }
-    if start < n {
-        // The spare lanes repeat the first example left.
+    for start in (0..n).step_by(LANES) {
+        let end = n.min(start + LANES);
+        // The spare lanes of the last row repeat its first example.
         let (mut log_odds, mut classes) = ([batch.log_odds[start]; LANES], [batch.classes[start]; LANES]);
-        log_odds[..n - start].copy_from_slice(&batch.log_odds[start..]);
-        classes[..n - start].copy_from_slice(&batch.classes[start..]);
-        let value = eval_row::<T, I>(prepared, log_odds, classes);
-        batch.loss[start..].copy_from_slice(&value.value.0[..n - start]);
-        batch.slope[start..].copy_from_slice(&value.slope.0[..n - start]);
+        if end - start == LANES {
+            // A length that the compiler knows is one instruction.
+            log_odds.copy_from_slice(&batch.log_odds[start..start + LANES]);
+            if !I::ONE_CLASS {
+                classes.copy_from_slice(&batch.classes[start..start + LANES]);
+            }
+        } else {
+            log_odds[..end - start].copy_from_slice(&batch.log_odds[start..end]);
+            classes[..end - start].copy_from_slice(&batch.classes[start..end]);
+        }
+        let m = Dual::variable(Lanes::<I>::new(log_odds));
+        let value = prepared.pointwise(m.log_odds(), Class(classes));
+        if end - start == LANES {
+            batch.loss[start..start + LANES].copy_from_slice(&value.value.to_array());
+            batch.slope[start..start + LANES].copy_from_slice(&value.slope.to_array());
+        } else {
+            batch.loss[start..end].copy_from_slice(&value.value.to_array()[..end - start]);
+            batch.slope[start..end].copy_from_slice(&value.slope.to_array()[..end - start]);
+        }
     }
-}
-
-#[inline(always)]
-fn eval_row<T: ImbalanceLoss, I: Isa>(loss: &T, log_odds: [f32; LANES], classes: [u32; LANES]) -> Dual<Lanes<I>> {
-    loss.pointwise(Dual::variable(Lanes::<I>::new(log_odds)).log_odds(), Class(classes))
 }
 
 /// Exports a loss as a plugin: `export_loss!(Type { id: "…", formula: "…", citation: "…", params: […] });`
@@ -368,7 +423,10 @@ fn eval_row<T: ImbalanceLoss, I: Isa>(loss: &T, log_odds: [f32; LANES], classes:
 /// `RawParam` after `use`: `use WeightScale::PARAM`. The plugin's version is its crate's.
 #[macro_export]
 macro_rules! export_loss {
-    ($loss:ty { id: $id:literal, formula: $formula:literal, citation: $citation:literal, params: [$($params:tt)*] $(,)? }) => {
+    ($loss:ty { $($declarations:tt)* }) => {
+        $crate::export_loss!(@plugin $crate::export::plugin::<$loss>, $loss { $($declarations)* });
+    };
+    (@plugin $plugin:expr, $loss:ty { id: $id:literal, formula: $formula:literal, citation: $citation:literal, params: [$($params:tt)*] $(,)? }) => {
         #[cfg(panic = "abort")]
         compile_error!("a loss plugin must be built with panic = \"unwind\", so that a panic becomes an error message");
 
@@ -389,14 +447,14 @@ macro_rules! export_loss {
                 // SAFETY: the host keeps the header's contract.
                 unsafe { $crate::export::create::<$loss>(TOOLKIT_LOSS_PARAMS, values, count, head, instance, message) }
             }
-            $crate::export::plugin::<$loss>(
+            $plugin($crate::export::declared(
                 &$crate::export_loss!(@params [] $($params)*),
                 $crate::params::c_str(concat!($id, "\0")),
                 $crate::params::c_str(concat!(env!("CARGO_PKG_VERSION"), "\0")),
                 $crate::params::c_str(concat!($formula, "\0")),
                 $crate::params::c_str(concat!($citation, "\0")),
                 create,
-            )
+            ))
         };
     };
     (@params [$($done:expr,)*]) => { [$($done,)*] };

@@ -3,90 +3,12 @@
 use std::marker::PhantomData;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+pub use crate::isa::{Baseline, Isa, LANES, OneClass};
+#[cfg(target_arch = "x86_64")]
+pub use crate::isa::{Avx2, Avx512};
+use crate::isa::ROUND;
 use crate::real::PerClassTable;
 use crate::{LogOdds, Real};
-
-/// Lanes a row: one AVX-512 register, two of AVX2, four of the baseline.
-pub const LANES: usize = 16;
-
-/// An instruction set that the lanes are compiled for.
-///
-/// Being a type of its own, each set gives formulas of its own, which the compiler can inline into
-/// the function that enables the set's instructions.
-pub trait Isa: Copy + 'static {
-    /// Whether `a·b + c` is one instruction; without it, a fused product is a slow library call.
-    const FUSED: bool;
-
-    /// Whether all lanes are of one class.
-    const ONE_CLASS: bool = false;
-
-    /// `mantissa · 2^n` for whole `n` in −151…129, rounded once; `n + ROUND` in `shifted` holds `n` in its low bits.
-    #[inline(always)]
-    fn scale(mantissa: [f32; LANES], _n: [f32; LANES], shifted: [f32; LANES]) -> [f32; LANES] {
-        let mut out = mantissa;
-        for (lane, shifted) in out.iter_mut().zip(shifted) {
-            let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-            // In two factors, so that results below the smallest normal number round instead of vanishing.
-            let half = n >> 1;
-            let first = f32::from_bits(((half + 127) << 23) as u32);
-            let second = f32::from_bits(((n - half + 127) << 23) as u32);
-            *lane = *lane * first * second;
-        }
-        out
-    }
-}
-
-/// Adding it to a float32 rounds to an integer, which then stands in the low bits.
-const ROUND: f32 = 12_582_912.0;
-
-/// What every processor of the target has.
-#[derive(Clone, Copy, Debug)]
-pub struct Baseline;
-/// AVX2 and FMA.
-#[derive(Clone, Copy, Debug)]
-pub struct Avx2;
-/// AVX-512 F.
-#[derive(Clone, Copy, Debug)]
-pub struct Avx512;
-
-impl Isa for Baseline {
-    const FUSED: bool = false;
-}
-impl Isa for Avx2 {
-    const FUSED: bool = true;
-}
-impl Isa for Avx512 {
-    const FUSED: bool = true;
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn scale(mantissa: [f32; LANES], n: [f32; LANES], _shifted: [f32; LANES]) -> [f32; LANES] {
-        use std::arch::x86_64::{__m512, _mm512_scalef_ps};
-        // SAFETY: arrays of sixteen float32 are what the registers hold, and code for this set runs only where
-        // `dispatch_isa!` found its instructions.
-        unsafe {
-            let scaled = _mm512_scalef_ps(
-                std::mem::transmute::<[f32; LANES], __m512>(mantissa),
-                std::mem::transmute::<[f32; LANES], __m512>(n),
-            );
-            std::mem::transmute::<__m512, [f32; LANES]>(scaled)
-        }
-    }
-}
-
-/// The instruction set `I`, for lanes that are all of one class.
-#[derive(Clone, Copy, Debug)]
-pub struct OneClass<I>(PhantomData<I>);
-
-impl<I: Isa> Isa for OneClass<I> {
-    const FUSED: bool = I::FUSED;
-    const ONE_CLASS: bool = true;
-
-    #[inline(always)]
-    fn scale(mantissa: [f32; LANES], n: [f32; LANES], shifted: [f32; LANES]) -> [f32; LANES] {
-        I::scale(mantissa, n, shifted)
-    }
-}
 
 /// Runs `$body` with `$isa` naming the best instruction set of this processor, compiled for that set.
 #[doc(hidden)]
@@ -131,17 +53,27 @@ macro_rules! dispatch_isa {
 
 /// Sixteen float32 numbers.
 #[derive(Clone, Copy, Debug)]
-pub struct Lanes<I>(pub [f32; LANES], PhantomData<I>);
+pub struct Lanes<I: Isa>(I::Vector, PhantomData<I>);
 
 impl<I: Isa> Lanes<I> {
     #[inline(always)]
+    fn of(vector: I::Vector) -> Self {
+        Self(vector, PhantomData)
+    }
+
+    #[inline(always)]
     pub fn new(values: [f32; LANES]) -> Self {
-        Self(values, PhantomData)
+        Self::of(I::from_array(values))
     }
 
     #[inline(always)]
     pub fn splat(value: f32) -> Self {
-        Self::new([value; LANES])
+        Self::of(I::splat(value))
+    }
+
+    #[inline(always)]
+    pub fn to_array(self) -> [f32; LANES] {
+        I::to_array(self.0)
     }
 
     /// # Safety
@@ -157,53 +89,31 @@ impl<I: Isa> Lanes<I> {
     #[inline(always)]
     pub unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller's promise.
-        unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) }
-    }
-
-    #[inline(always)]
-    fn map(self, f: impl Fn(f32) -> f32) -> Self {
-        let mut out = self.0;
-        for lane in &mut out {
-            *lane = f(*lane);
-        }
-        Self::new(out)
-    }
-
-    #[inline(always)]
-    fn zip(self, rhs: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        let mut out = self.0;
-        for (lane, rhs) in out.iter_mut().zip(rhs.0) {
-            *lane = f(*lane, rhs);
-        }
-        Self::new(out)
+        unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.to_array()) }
     }
 
     /// `self · factor + addend`, fused where that is one instruction.
     #[inline(always)]
     pub fn mul_add(self, factor: Self, addend: Self) -> Self {
-        let mut out = self.0;
-        for ((lane, factor), addend) in out.iter_mut().zip(factor.0).zip(addend.0) {
-            *lane = if I::FUSED { lane.mul_add(factor, addend) } else { *lane * factor + addend };
-        }
-        Self::new(out)
+        Self::of(I::mul_add(self.0, factor.0, addend.0))
     }
 
     /// The larger of each pair; a NaN in `self` stays.
     #[inline(always)]
     pub fn max(self, rhs: Self) -> Self {
-        self.zip(rhs, |a, b| if a < b { b } else { a })
+        Self::of(I::max(self.0, rhs.0))
     }
 
     /// The smaller of each pair; a NaN in `self` stays.
     #[inline(always)]
     pub fn min(self, rhs: Self) -> Self {
-        self.zip(rhs, |a, b| if a > b { b } else { a })
+        Self::of(I::min(self.0, rhs.0))
     }
 
     #[inline(always)]
     pub fn largest(self) -> f32 {
         let mut width = LANES / 2;
-        let mut lanes = self.0;
+        let mut lanes = self.to_array();
         while width > 0 {
             for i in 0..width {
                 lanes[i] = if lanes[i] < lanes[i + width] { lanes[i + width] } else { lanes[i] };
@@ -216,7 +126,7 @@ impl<I: Isa> Lanes<I> {
     #[inline(always)]
     pub fn sum(self) -> f32 {
         let mut width = LANES / 2;
-        let mut lanes = self.0;
+        let mut lanes = self.to_array();
         while width > 0 {
             for i in 0..width {
                 lanes[i] += lanes[i + width];
@@ -228,8 +138,8 @@ impl<I: Isa> Lanes<I> {
 
     /// `e^self` to within 2 units in the last place; 0 below −104, infinite above 88.73, NaN for NaN.
     ///
-    /// `x = n·ln 2 + r` with `|r| ≤ ln 2 / 2`, a polynomial for `e^r`, and 2ⁿ in two factors so that
-    /// results below the smallest normal number round instead of vanishing.
+    /// `x = n·ln 2 + r` with `|r| ≤ ln 2 / 2`, a polynomial for `e^r`, and 2ⁿ, with results below the smallest normal
+    /// number rounded and not lost.
     #[inline(always)]
     pub fn exp(self) -> Self {
         let x = self.max(Self::splat(-104.0)).min(Self::splat(89.0));
@@ -244,7 +154,7 @@ impl<I: Isa> Lanes<I> {
             .mul_add(r, Self::splat(0.5))
             .mul_add(r, Self::splat(1.0))
             .mul_add(r, Self::splat(1.0));
-        Self::new(I::scale(poly.0, n.0, shifted.0))
+        Self::of(I::scale(poly.0, n.0))
     }
 
     /// `log(1 + t)` and `1/(1 + t)` for `t = self` in 0…1, of one division; the logarithm is `2·atanh(t / (2 + t))`,
@@ -268,33 +178,33 @@ impl<I: Isa> Lanes<I> {
 }
 
 macro_rules! operator {
-    ($trait:ident, $method:ident, $op:tt) => {
+    ($trait:ident, $method:ident) => {
         impl<I: Isa> $trait for Lanes<I> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, rhs: Self) -> Self {
-                self.zip(rhs, |a, b| a $op b)
+                Self::of(I::$method(self.0, rhs.0))
             }
         }
         impl<I: Isa> $trait<f64> for Lanes<I> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, rhs: f64) -> Self {
-                self.map(|a| a $op rhs as f32)
+                self.$method(Self::splat(rhs as f32))
             }
         }
     };
 }
-operator!(Add, add, +);
-operator!(Sub, sub, -);
-operator!(Mul, mul, *);
-operator!(Div, div, /);
+operator!(Add, add);
+operator!(Sub, sub);
+operator!(Mul, mul);
+operator!(Div, div);
 
 impl<I: Isa> Neg for Lanes<I> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        self.map(|a| -a)
+        Self::of(I::neg(self.0))
     }
 }
 
@@ -326,17 +236,13 @@ impl<I: Isa> Real for Lanes<I> {
 
     #[inline(always)]
     fn select_greater(self, threshold: Self, then: Self, otherwise: Self) -> Self {
-        let mut out = otherwise.0;
-        for (((out, x), threshold), then) in out.iter_mut().zip(self.0).zip(threshold.0).zip(then.0) {
-            *out = if x > threshold { then } else { *out };
-        }
-        Self::new(out)
+        Self::of(I::select_greater(self.0, threshold.0, then.0, otherwise.0))
     }
 
     #[inline(always)]
     fn log_odds(self) -> LogOdds<Self> {
         let zero = Self::splat(0.0);
-        let tail = self.map(|a| -a.abs()).exp();
+        let tail = (-Self::of(I::abs(self.0))).exp();
         let (log_sum, larger) = tail.log_and_inverse_of_one_plus();
         let smaller = tail * larger;
         LogOdds {
@@ -362,7 +268,7 @@ mod tests {
         let mut worst = 0.0_f64;
         for step in 0..400_000 {
             let x = -100.0 + step as f32 * 188.0 / 400_000.0;
-            let got = Lanes::<Baseline>::splat(x).exp().0[0];
+            let got = Lanes::<Baseline>::splat(x).exp().to_array()[0];
             worst = worst.max(relative_error(got, f64::from(x).exp()));
         }
         assert!(worst < 3.0 * f64::from(f32::EPSILON), "{worst}");
@@ -370,7 +276,7 @@ mod tests {
 
     #[test]
     fn exp_keeps_nan_and_the_ends() {
-        let exp = |x| Lanes::<Baseline>::splat(x).exp().0[0];
+        let exp = |x| Lanes::<Baseline>::splat(x).exp().to_array()[0];
         assert!(exp(f32::NAN).is_nan());
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(f32::INFINITY), f32::INFINITY);
@@ -384,12 +290,53 @@ mod tests {
             let got = Lanes::<Baseline>::splat(m).log_odds();
             let want = f64::from(m).log_odds();
             for (got, want) in [
-                (got.log_p.0[3], want.log_p),
-                (got.log_not_p.0[3], want.log_not_p),
-                (got.p.0[3], want.p),
-                (got.not_p.0[3], want.not_p),
+                (got.log_p.to_array()[3], want.log_p),
+                (got.log_not_p.to_array()[3], want.log_not_p),
+                (got.p.to_array()[3], want.p),
+                (got.not_p.to_array()[3], want.not_p),
             ] {
                 assert!(relative_error(got, want) < 6e-7, "m = {m}: {got} against {want}");
+            }
+        }
+    }
+
+    /// Everything that a formula may do, in one number a lane.
+    #[inline(always)]
+    fn everything<I: Isa>(m: [f32; LANES]) -> [f32; LANES] {
+        let m = Lanes::<I>::new(m);
+        let of = m.log_odds();
+        let sum = of.log_p * of.p + of.log_not_p / (of.not_p + 1.5) - m.min(Lanes::splat(2.0)) * 0.25;
+        let chosen = m.select_greater(Lanes::splat(0.5), (-sum).exp(), sum.max(Lanes::splat(-3.0)));
+        chosen.mul_add(of.p, m).to_array()
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn every_instruction_set_computes_the_same() {
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(m: [f32; LANES]) -> [f32; LANES] {
+            everything::<Avx2>(m)
+        }
+        #[target_feature(enable = "avx512f,avx2,fma")]
+        fn avx512(m: [f32; LANES]) -> [f32; LANES] {
+            everything::<Avx512>(m)
+        }
+        for step in -500..500 {
+            let m = std::array::from_fn(|lane| step as f32 * 0.17 + lane as f32 * 0.01);
+            let baseline = everything::<Baseline>(m);
+            let mut others = Vec::new();
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                // SAFETY: as just asked.
+                others.push(unsafe { avx2(m) });
+            }
+            if is_x86_feature_detected!("avx512f") {
+                // SAFETY: as just asked.
+                others.push(unsafe { avx512(m) });
+            }
+            for other in others {
+                for (lane, (&got, &want)) in other.iter().zip(&baseline).enumerate() {
+                    assert!((got - want).abs() <= 4e-6 * (1.0 + want.abs()), "m = {}: {got} against {want}", m[lane]);
+                }
             }
         }
     }

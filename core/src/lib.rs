@@ -18,6 +18,9 @@ mod error;
 pub mod export;
 #[doc(hidden)]
 #[allow(missing_docs, reason = "arithmetic; named by dispatch_isa! only")]
+pub mod isa;
+#[doc(hidden)]
+#[allow(missing_docs, reason = "arithmetic; named by dispatch_isa! only")]
 pub mod lanes;
 mod log_odds;
 mod loss;

@@ -24,6 +24,7 @@ use crate::{Class, ClassCounts, LogOdds, LogitAdjustment, LossError, Params, Rea
 ///         Ok(Self { bonus: params.number("bonus")? })
 ///     }
 ///
+///     #[inline(always)]
 ///     fn pointwise<R: Real>(&self, m: LogOdds<R>, _: Class<R>) -> R {
 ///         -m.log_p() - m.p() * self.bonus
 ///     }

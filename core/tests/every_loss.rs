@@ -2,13 +2,14 @@
 //! other values, on each head.
 #![cfg(feature = "host")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use imbalance_core::host::{Loss, Plugin, SearchPath};
+use imbalance_core::host::Loss;
 use imbalance_core::{ClassCounts, Head, ParamKind, ParamSpec};
+
+#[path = "support/every_plugin.rs"]
+mod every_plugin;
+use every_plugin::PLUGINS;
 
 /// Losses of competing logits, which a sigmoid head has not.
 const SOFTMAX_ONLY: [&str; 5] =
@@ -17,41 +18,6 @@ const SOFTMAX_ONLY: [&str; 5] =
 /// Where the difference quotients are taken, and their half width.
 const STEPS: i32 = 80 * 16;
 const H: f64 = 1e-5;
-
-static PLUGINS: LazyLock<Vec<Arc<Plugin>>> = LazyLock::new(|| {
-    let ids = ids();
-    let exe = std::env::current_exe().unwrap();
-    let profile = exe.parent().and_then(Path::parent).unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.current_dir(workspace()).args(["build", "--quiet"]);
-    build.args(profile.ends_with("release").then_some("--release"));
-    build.arg("--target-dir").arg(profile.parent().unwrap());
-    build.args(ids.iter().flat_map(|id| ["--package".to_owned(), format!("toolkit-loss-{id}")]));
-    assert!(build.status().unwrap().success(), "the plugins do not build");
-    let search = SearchPath::of(vec![profile.to_owned()]);
-    ids.iter().map(|id| Arc::new(search.open(id).unwrap())).collect()
-});
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The losses that are functions of the log-odds: their crates need nothing but the core.
-fn ids() -> Vec<String> {
-    let mut ids: Vec<String> = fs::read_dir(workspace().join("plugins"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|folder| {
-            let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-            let mut needs = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
-            needs.next() == Some("imbalance-core.workspace = true") && needs.next().is_none_or(str::is_empty)
-        })
-        .map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned())
-        .collect();
-    ids.sort();
-    assert!(ids.len() >= 17, "only {ids:?}");
-    ids
-}
 
 /// Training counts with a tie and, on a softmax head, a class that is never seen; the last of a sigmoid head is the
 /// background.

@@ -16,13 +16,16 @@ use support::build_c_plugin;
 #[allow(dead_code, reason = "a plugin's source, linked in")]
 mod panicking;
 
+/// The worked example in C.
+const MARGIN: &str = "../examples/plugins/c/margin.c";
+
 fn counts() -> ClassCounts {
     ClassCounts::new(vec![625, 16]).unwrap()
 }
 
 fn faulty(fault: u32) -> (tempfile::TempDir, Result<Plugin, FindError>) {
     let folder = tempfile::tempdir().unwrap();
-    build_c_plugin(folder.path(), "faulty.c", "faulty", &[format!("-DFAULT={fault}")]);
+    build_c_plugin(folder.path(), "tests/plugins/faulty.c", "faulty", &[format!("-DFAULT={fault}")]);
     let opened = SearchPath::of(vec![folder.path().to_owned()]).open("faulty");
     (folder, opened)
 }
@@ -36,7 +39,7 @@ fn assert_refused(fault: u32, expected: &str) {
 #[test]
 fn a_plugin_in_c_is_a_loss_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
-    build_c_plugin(folder.path(), "margin.c", "c-margin", &[]);
+    build_c_plugin(folder.path(), MARGIN, "c-margin", &[]);
     let plugin = Arc::new(SearchPath::of(vec![folder.path().to_owned()]).open("c-margin").unwrap());
     assert_eq!(
         (plugin.id(), plugin.version(), plugin.params()[0].name.as_str()),
@@ -93,7 +96,7 @@ fn files_that_are_no_plugins_are_refused() {
 #[test]
 fn a_plugin_under_another_name_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let built = build_c_plugin(folder.path(), "margin.c", "c-margin", &[]);
+    let built = build_c_plugin(folder.path(), MARGIN, "c-margin", &[]);
     fs::rename(built, folder.path().join(file_name("other"))).unwrap();
     let said = SearchPath::of(vec![folder.path().to_owned()]).open("other").unwrap_err().to_string();
     assert!(said.contains("says that it is `c-margin`") && said.contains("libtoolkit_loss_c_margin.so"), "{said}");
@@ -102,7 +105,7 @@ fn a_plugin_under_another_name_is_refused() {
 #[test]
 fn what_others_may_write_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let built = build_c_plugin(folder.path(), "margin.c", "c-margin", &[]);
+    let built = build_c_plugin(folder.path(), MARGIN, "c-margin", &[]);
     let search = SearchPath::of(vec![folder.path().to_owned()]);
     let chmod = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 
@@ -151,7 +154,7 @@ fn class_ids_and_parameters_are_checked_before_the_plugin_sees_them() {
         Loss::new(Arc::clone(&plugin), Head::Softmax, &[(name.into(), value)], &counts()).unwrap_err().to_string()
     };
     assert!(made("beta", 1.0).contains("`1` is not a number > 0 and < 1"));
-    assert!(made("betta", 0.5).contains("has no parameter `betta`; it has: beta"));
+    assert!(made("betta", 0.5).contains("has no parameter `betta` (did you mean `beta`?); it has: beta"));
     // The effective number is of use to hosts too.
     assert_eq!(effective_number(1.0, 0.9), 1.0);
 }

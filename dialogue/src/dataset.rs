@@ -1,6 +1,6 @@
 //! Exchanges as token ids, and the batches of an epoch.
 
-use imbalance_train::order_rng;
+use imbalance_train::{ExampleClasses, SamplerError, Sampling, order_rng};
 use rand::seq::SliceRandom;
 use tch::Device;
 
@@ -68,19 +68,32 @@ impl Examples {
         Batch::new(&histories, &replies, self.special, device)
     }
 
-    /// The batches of an epoch: a shuffle, sorted by length within pools of batches so that little is
-    /// padding, the batches shuffled again. A function of the seed and the epoch alone.
-    pub fn epoch(&self, batch_size: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+    /// The classes of each exchange, for a sampler: the target tokens of its reply, the end token counted.
+    pub fn classes(&self) -> ExampleClasses {
+        self.replies.iter().map(|reply| reply.iter().copied().chain([self.special.end])).collect()
+    }
+
+    /// The batches of an epoch: what `sampling` (over [`Examples::classes`]) draws, sorted by length within pools of
+    /// batches so that little is padding, the batches shuffled again. A function of the seed and the epoch alone.
+    ///
+    /// # Errors
+    /// As [`Sampling::order`].
+    pub fn epoch(
+        &self,
+        sampling: &Sampling,
+        batch_size: usize,
+        seed: u64,
+        epoch: usize,
+    ) -> Result<Vec<Vec<usize>>, SamplerError> {
         let mut rng = order_rng(seed, epoch);
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        order.shuffle(&mut rng);
+        let mut order = sampling.order(epoch, &mut rng)?;
         let mut batches = Vec::new();
         for pool in order.chunks_mut(batch_size * BATCHES_PER_POOL) {
             pool.sort_by_key(|&at| (self.replies[at].len(), self.histories[at].len()));
             batches.extend(pool.chunks(batch_size).map(<[usize]>::to_vec));
         }
         batches.shuffle(&mut rng);
-        batches
+        Ok(batches)
     }
 
     /// All exchanges once, the longest first, for an evaluation.
@@ -103,6 +116,8 @@ mod tests {
     use super::*;
     use crate::data::Turn;
     use crate::vocabulary::VocabularyOptions;
+    use imbalance_core::ClassCounts;
+    use imbalance_train::{Sampler, SamplingPlan};
 
     fn examples(history_tokens: usize, reply_tokens: usize) -> (Vocabulary, Examples) {
         let dialogue = Dialogue {
@@ -137,14 +152,51 @@ mod tests {
         assert_eq!(examples.cut_replies, 1);
     }
 
+    fn sampling(vocabulary: &Vocabulary, examples: &Examples, sampler: Sampler) -> Sampling {
+        let plan = SamplingPlan { sampler, deferred: sampler, beta: 0.0, defer_epochs: 0, epochs: 20 };
+        let counts = ClassCounts::new(vocabulary.reply_counts().to_vec()).unwrap();
+        Sampling::new(plan, counts, examples.classes()).unwrap()
+    }
+
     #[test]
-    fn an_epoch_has_every_exchange_once_and_is_a_function_of_seed_and_epoch() {
-        let (_, examples) = examples(0, 0);
-        let mut all = examples.epoch(1, 3, 1).concat();
+    fn a_uniform_epoch_has_every_exchange_once_and_is_a_function_of_seed_and_epoch() {
+        let (vocabulary, examples) = examples(0, 0);
+        let sampling = sampling(&vocabulary, &examples, Sampler::Uniform);
+        let order = |epoch| examples.epoch(&sampling, 1, 3, epoch).unwrap();
+        let mut all = order(1).concat();
         all.sort_unstable();
         assert_eq!(all, [0, 1]);
-        let orders: Vec<_> = (1..20).map(|epoch| examples.epoch(1, 3, epoch)).collect();
-        assert_eq!(orders[4], examples.epoch(1, 3, 5));
+        let orders: Vec<_> = (1..20).map(order).collect();
+        assert_eq!(orders[4], order(5));
         assert!(orders.iter().any(|order| *order != orders[0]));
+    }
+
+    #[test]
+    fn a_sampled_epoch_has_as_many_draws_in_batches_of_like_lengths() {
+        // 90 replies of one token and 10 of two others.
+        let turns = |reply: &str| vec![Turn::partner("yes"), Turn::own(reply)];
+        let dialogue = |reply| Dialogue { persona: vec![], turns: turns(reply) };
+        let dialogues = [vec![dialogue("yes"); 90], vec![dialogue("oh no"); 10]].concat();
+        let vocabulary = Vocabulary::build(&dialogues, &VocabularyOptions::default()).unwrap();
+        let examples = Examples::new(&dialogues, &vocabulary, 0, 0);
+        assert_eq!(
+            examples.classes().iter().map(<[u32]>::len).collect::<Vec<_>>(),
+            [vec![2; 90], vec![3; 10]].concat()
+        );
+        let sampling = sampling(&vocabulary, &examples, Sampler::ClassBalanced);
+        let (mut rare, mut padded) = (0, 0);
+        for epoch in 1..=100 {
+            let batches = examples.epoch(&sampling, 8, 3, epoch).unwrap();
+            assert_eq!(batches.concat().len(), 100);
+            rare += batches.concat().iter().filter(|&&example| example >= 90).count();
+            padded += batches
+                .iter()
+                .filter(|batch| batch.iter().any(|&at| at < 90) && batch.iter().any(|&at| at >= 90))
+                .count();
+        }
+        // Weights: mean(1/90, 1/100) of the 90, mean(1/10, 1/10, 1/100) of the 10: .7 to .95, so 42.4 % of the draws;
+        // five standard deviations of 10,000 draws are 2.5 %.
+        assert!((3994..=4490).contains(&rare), "{rare}");
+        assert!(padded <= 100, "{padded}");
     }
 }

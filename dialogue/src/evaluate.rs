@@ -67,7 +67,8 @@ pub fn evaluate(
     words: &[(String, u64)],
 ) -> Result<Evaluation, DialogueError> {
     let start = Instant::now();
-    let hypotheses = decode(model, examples.histories(), options, vocabulary.special(), Device::Cpu)?;
+    let hypotheses =
+        decode(model, examples.histories(), options, vocabulary.special(), vocabulary.reply_counts(), Device::Cpu)?;
     let seconds = start.elapsed().as_secs_f64();
     let replies: Vec<String> = hypotheses.iter().map(|hypothesis| vocabulary.decode(&hypothesis.tokens)).collect();
     let references: Vec<String> = dialogues

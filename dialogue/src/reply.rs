@@ -36,6 +36,6 @@ pub fn answer(run: &SavedRun, messages: &[String], options: &DecodeOptions) -> R
 }
 
 fn decoded(run: &SavedRun, histories: &[Vec<u32>], options: &DecodeOptions) -> Result<Vec<String>, DialogueError> {
-    let hypotheses = decode(&run.model, histories, options, run.special(), Device::Cpu)?;
+    let hypotheses = decode(&run.model, histories, options, run.special(), run.vocabulary.reply_counts(), Device::Cpu)?;
     Ok(hypotheses.iter().map(|hypothesis| run.vocabulary.decode(&hypothesis.tokens)).collect())
 }

@@ -117,6 +117,14 @@ impl ReplyModel for AnyModel {
         self.inner().logits(batch, train)
     }
 
+    fn cosines(&self, batch: &Batch, train: bool) -> Result<Tensor, ModelError> {
+        self.inner().cosines(batch, train)
+    }
+
+    fn cosine_scale(&self) -> Option<f64> {
+        self.inner().cosine_scale()
+    }
+
     fn start<'a>(&'a self, histories: &Batch) -> Box<dyn DecoderState + 'a> {
         self.inner().start(histories)
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use imbalance_core::host::{HeadError, Loss};
-use imbalance_train::softmax_head::{HeadLoss, LossHeadError, softmax_loss};
-use imbalance_train::{BatchLoss, Goal, LossPhase, Task, TrainError};
+use imbalance_train::heads::{HeadLoss, LossHeadError, softmax_loss};
+use imbalance_train::{BatchLoss, Goal, LossPhase, Sampling, Task, TrainError};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 use crate::dataset::Examples;
-use crate::model::ReplyModel;
+use crate::model::{Batch, ModelError, ReplyModel};
 use crate::{AnyModel, DialogueError};
 
 /// The model with its data and both losses.
@@ -17,6 +17,7 @@ pub(crate) struct DialogueTask<'a> {
     pub store: &'a VarStore,
     pub model: &'a AnyModel,
     pub train: &'a Examples,
+    pub sampling: &'a Sampling,
     pub valid: &'a Examples,
     pub base: Option<&'a Loss>,
     pub main: &'a Loss,
@@ -39,14 +40,15 @@ impl Task for DialogueTask<'_> {
     }
 
     fn batches(&self, epoch: usize) -> Result<Vec<Vec<usize>>, TrainError> {
-        Ok(self.train.epoch(self.batch_size, self.seed, epoch))
+        Ok(self.train.epoch(self.sampling, self.batch_size, self.seed, epoch)?)
     }
 
     fn forward(&mut self, batch: &[usize], phase: LossPhase) -> Result<BatchLoss, TrainError> {
         let batch = self.train.batch(batch, Device::Cpu);
         let targets = batch.targets();
-        let logits = self.model.logits(&batch, true).map_err(TrainError::task)?;
-        let sum = match softmax_loss(self.loss(phase), logits, &targets) {
+        let loss = self.loss(phase);
+        let logits = logits_for(loss, self.model, &batch, true).map_err(TrainError::task)?;
+        let sum = match softmax_loss(loss, logits, &targets) {
             Ok(HeadLoss { sum, .. }) => sum,
             // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
             Err(LossHeadError::Head(HeadError::NotFinite { .. })) => Tensor::from(f32::NAN).set_requires_grad(true),
@@ -74,6 +76,16 @@ impl Task for DialogueTask<'_> {
     }
 }
 
+/// What `loss` takes of the model: bare cosines where it asks for a normalised classifier, which it then scales itself.
+fn logits_for(loss: &Loss, model: &AnyModel, batch: &Batch, train: bool) -> Result<Tensor, ModelError> {
+    if takes_cosines(loss, model) { model.cosines(batch, train) } else { model.logits(batch, train) }
+}
+
+fn takes_cosines(loss: &Loss, model: &AnyModel) -> bool {
+    // Asked for --normalised-classifier no, a loss gets unbounded logits.
+    loss.wants_normalised_classifier() && model.cosine_scale().is_some()
+}
+
 /// Replies that are evaluated at once where no flag says.
 const EVALUATION_BATCH: usize = 64;
 
@@ -98,14 +110,24 @@ pub(crate) fn measure(
         for indices in examples.by_length(batch_size) {
             let batch = examples.batch(&indices, Device::Cpu);
             let targets = batch.targets();
-            let measured = softmax_loss(loss, model.logits(&batch, false)?, &targets)?;
+            let logits = logits_for(loss, model, &batch, false)?;
+            // Perplexity is the model's, whatever the loss does to the logits.
+            let scale = model.cosine_scale().filter(|_| takes_cosines(loss, model));
+            let own = (scale.is_some() || !loss.adjustment().keeps_logits())
+                .then(|| negative_log_likelihood(&(&logits * scale.unwrap_or(1.0)), &targets));
+            let measured = softmax_loss(loss, logits, &targets)?;
             sum += measured.total;
-            nll += measured.negative_log_likelihood;
+            nll += own.unwrap_or(measured.negative_log_likelihood);
             tokens += targets.numel() as f64;
         }
         Ok(())
     })?;
     Ok(Measured { loss: sum / tokens, perplexity: (nll / tokens).exp() })
+}
+
+/// The sum of `−log p` over the rows.
+fn negative_log_likelihood(logits: &Tensor, targets: &Tensor) -> f64 {
+    logits.cross_entropy_loss::<Tensor>(targets, None, tch::Reduction::Sum, -100, 0.0).double_value(&[])
 }
 
 /// Perplexity of every reply of `examples`: `exp` of the mean of `−log p` over target tokens, for which no
@@ -116,9 +138,7 @@ pub(crate) fn perplexity(model: &AnyModel, examples: &Examples) -> Result<f64, D
         for indices in examples.by_length(EVALUATION_BATCH) {
             let batch = examples.batch(&indices, Device::Cpu);
             let targets = batch.targets();
-            let logits = model.logits(&batch, false)?;
-            let per_token = logits.cross_entropy_loss::<Tensor>(&targets, None, tch::Reduction::Sum, -100, 0.0);
-            nll += per_token.double_value(&[]);
+            nll += negative_log_likelihood(&model.logits(&batch, false)?, &targets);
             tokens += targets.numel() as f64;
         }
         Ok(())

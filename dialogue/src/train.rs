@@ -8,8 +8,8 @@ use imbalance_core::host::{Loss, LossChoice};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::dialogue::{DialogueScores, FrequencySeries, plot_word_frequencies};
 use imbalance_train::{
-    Interrupt, Manifest, Outcome, PluginRecord, RunFolder, RunRequest, Stream, Summary, checkpoint, derive, fit,
-    set_threads, write_atomically,
+    Interrupt, Manifest, Outcome, PluginRecord, RunFolder, RunRequest, Sampling, Stream, Summary, TrainError,
+    checkpoint, derive, fit, set_threads, write_atomically,
 };
 use serde::Serialize;
 use tch::Device;
@@ -20,7 +20,7 @@ use crate::dataset::Examples;
 use crate::evaluate::{evaluate, word_counts};
 use crate::flags::ModelFlag;
 use crate::glove::Glove;
-use crate::model::{Gpt2Config, Gpt2Model, LstmConfig};
+use crate::model::{Gpt2Config, Gpt2Model};
 use crate::saved::{AnyModel, DataSource, ModelFile, ModelSpec};
 use crate::task::{DialogueTask, Measured, measure};
 use crate::vocabulary::Vocabulary;
@@ -80,6 +80,7 @@ pub fn train(flags: &DialogueFlags, losses: &Losses, config: String) -> Result<E
         store: &prepared.store,
         model: &prepared.model,
         train: &prepared.train,
+        sampling: &prepared.sampling,
         valid: &prepared.valid,
         base: prepared.base.as_ref(),
         main: &prepared.main,
@@ -107,6 +108,7 @@ struct Prepared {
     vocabulary: Vocabulary,
     words: Vec<(String, u64)>,
     train: Examples,
+    sampling: Sampling,
     valid: Examples,
     main: Loss,
     base: Option<Loss>,
@@ -157,11 +159,13 @@ impl Prepared {
         ));
         let main = losses.main.make(Head::Softmax, &counts)?;
         let base = losses.base.as_ref().map(|base| base.make(Head::Softmax, &counts)).transpose()?;
+        let sampling = Sampling::new(flags.train.sampling(), counts, train.classes()).map_err(TrainError::from)?;
         let store = VarStore::new(Device::Cpu);
-        let (model, spec) = build_model(flags, &store, &vocabulary, &say)?;
+        let cosine_scale = flags.model.cosine_scale(std::iter::once(&main).chain(&base))?;
+        let (model, spec) = build_model(flags, cosine_scale, &store, &vocabulary, &say)?;
         let file =
             ModelFile { model: spec, data: DataSource::of(&flags.data), history_tokens: flags.data.history_tokens };
-        Ok(Self { corpus, vocabulary, words, train, valid, main, base, store, model, file })
+        Ok(Self { corpus, vocabulary, words, train, sampling, valid, main, base, store, model, file })
     }
 
     fn open_run(&self, flags: &DialogueFlags, losses: &Losses, config: String) -> Result<RunFolder, DialogueError> {
@@ -244,18 +248,19 @@ impl Prepared {
 
 fn build_model(
     flags: &DialogueFlags,
+    cosine_scale: Option<f64>,
     store: &VarStore,
     vocabulary: &Vocabulary,
     say: &dyn Fn(&str),
 ) -> Result<(AnyModel, ModelSpec), DialogueError> {
     let seed = derive(flags.train.seed, Stream::Weights, 0);
     if flags.model.model == ModelFlag::Lstm {
-        let spec = ModelSpec::Lstm(flags.model.lstm());
+        let config = flags.model.lstm(cosine_scale);
+        let embedding = config.embedding as usize;
+        let spec = ModelSpec::Lstm(config);
         let model = AnyModel::new(store, &spec, vocabulary, seed)?;
         if let (Some(path), AnyModel::Lstm(lstm)) = (&flags.model.glove, &model) {
-            let LstmConfig { embedding, .. } = flags.model.lstm();
-            let (matrix, coverage) =
-                Glove::read(path, vocabulary)?.matrix(vocabulary, embedding as usize, flags.train.seed);
+            let (matrix, coverage) = Glove::read(path, vocabulary)?.matrix(vocabulary, embedding, flags.train.seed);
             lstm.set_embeddings(&matrix)?;
             say(&format!("GloVe: {} of {} words found", coverage.found, coverage.words));
         }

@@ -33,6 +33,19 @@ pub fn program() -> PathBuf {
     cargo_bin!("toolkit").to_owned()
 }
 
+/// A folder with the plugins of the workspace and no others, all of them built.
+pub fn every_plugin() -> TempDir {
+    let crates = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/plugins")).unwrap();
+    let ids: Vec<String> = crates.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let packages: Vec<String> = ids.iter().map(|id| format!("--package=toolkit-loss-{id}")).collect();
+    cargo(&["build", "--quiet"], &packages);
+    let folder = folder_beside_build();
+    for id in ids {
+        std::fs::hard_link(plugin(&id), folder.path().join(file_name(&id))).unwrap();
+    }
+    folder
+}
+
 /// `program` in an environment that names no plugins.
 pub fn process(program: &Path) -> std::process::Command {
     let mut command = std::process::Command::new(program);
@@ -97,6 +110,12 @@ pub fn c_plugin(id: &str, source: &str, define: &str) -> TempDir {
     compiled(id, &source, define)
 }
 
+/// A folder with the plugin of `id` made from a worked example of `examples/plugins`.
+pub fn example_plugin(id: &str, source: &str) -> TempDir {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/plugins").join(source);
+    compiled(id, &source, "UNUSED")
+}
+
 /// A folder with the plugin of `id` made from this C.
 pub fn c_plugin_of(id: &str, text: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -107,15 +126,19 @@ pub fn c_plugin_of(id: &str, text: &str) -> TempDir {
 
 fn compiled(id: &str, source: &Path, define: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let (variable, default, standard) = match source.extension().and_then(|extension| extension.to_str()) {
+        Some("cpp") => ("CXX", "c++", "-std=c++17"),
+        _ => ("CC", "cc", "-std=c11"),
+    };
+    let compiler = std::env::var_os(variable).unwrap_or_else(|| default.into());
     let status = std::process::Command::new(&compiler)
-        .args(["-std=c11", "-O2", "-shared", "-fPIC", "-D", define, "-I"])
+        .args([standard, "-O2", "-shared", "-fPIC", "-D", define, "-I"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/core/include"))
         .arg(source)
         .args(["-lm", "-o"])
         .arg(folder.path().join(file_name(id)))
         .status()
-        .unwrap_or_else(|error| panic!("{}: {error}; the tests need a C compiler", compiler.display()));
+        .unwrap_or_else(|error| panic!("{}: {error}; the tests need a compiler", compiler.display()));
     assert!(status.success(), "{} does not compile", source.display());
     folder
 }

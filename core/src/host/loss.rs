@@ -1,7 +1,7 @@
 //! A loss ready to be evaluated: a plugin's instance with its parameters and class counts.
 
 use std::ffi::c_void;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::message::Message;
 use super::search_path::edit_distance;
@@ -21,10 +21,12 @@ pub struct Loss {
     /// The adjustment in float32: scale and bias, `[classes]` each, and the margins.
     affine: Option<(Vec<f32>, Vec<f32>)>,
     margins: Option<Vec<f32>>,
+    /// Held while a whole-tensor loss is called, which may change its instance.
+    changing: Mutex<()>,
 }
 
 // SAFETY: the ABI asks every plugin for an `eval` that many threads may call at once on one instance,
-// and nothing else is called on a shared one.
+// and nothing else is called on a shared one but the tensor extension, which `changing` serialises.
 unsafe impl Send for Loss {}
 // SAFETY: as above.
 unsafe impl Sync for Loss {}
@@ -55,6 +57,14 @@ pub enum EvalError {
         loss: f64,
         /// What the plugin wrote; NaN where it wrote nothing.
         slope: f64,
+    },
+    /// The loss is no function of the log-odds.
+    #[error(
+        "loss `{id}` takes whole tensors: it has no formula of the log-odds to evaluate; `losses apply` and training give it logits"
+    )]
+    WholeTensor {
+        /// The loss.
+        id: String,
     },
     /// A class id beyond the counts.
     #[error("example {example}: class {class} is out of range, the loss knows {classes} classes (0 to {})", classes - 1)]
@@ -170,6 +180,7 @@ impl Loss {
             adjustment: Adjustment::NONE,
             affine: None,
             margins: None,
+            changing: Mutex::new(()),
         };
         let counts = classes.as_slice();
         let mut message = Message::new();
@@ -237,6 +248,11 @@ impl Loss {
         self.adjustment.normalised_classifier
     }
 
+    /// The instance, and the lock of those who may change it.
+    pub(super) fn changing(&self) -> (*mut c_void, &Mutex<()>) {
+        (self.instance, &self.changing)
+    }
+
     /// Its formula as data; none where the plugin offers none.
     ///
     /// # Errors
@@ -279,6 +295,9 @@ impl Loss {
         let n = log_odds.len();
         assert!(classes.len() == n && loss.len() == n && slope.len() == n, "four slices of one length");
         let Some(entry) = F::entry(&self.plugin) else {
+            if self.plugin.raw().eval_f64.is_none() {
+                return Err(EvalError::WholeTensor { id: self.id().into() });
+            }
             return self.eval_through_f64(log_odds, classes, loss, slope);
         };
         // What the plugin leaves unwritten must not pass for a result.

@@ -13,6 +13,7 @@ mod search_path;
 mod sigmoid_head;
 mod softmax_head;
 mod softmax_kernel;
+mod whole_tensor;
 
 pub use adjustment::Adjustment;
 pub use choice::LossChoice;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use sha2::{Digest, Sha256};
 
-use crate::abi::{self, RawAdjustmentExtension, RawExpressionExtension, RawParam, RawPlugin};
+use crate::abi::{self, RawAdjustmentExtension, RawExpressionExtension, RawParam, RawPlugin, RawTensorExtension};
 use crate::{LossError, ParamSpec, text};
 
 /// An opened plugin; it stays loaded until the process ends.
@@ -23,6 +23,15 @@ pub struct Plugin {
     formula: String,
     citation: String,
     params: Vec<ParamSpec>,
+    whole_tensor: Option<WholeTensor>,
+}
+
+/// What a whole-tensor loss states.
+#[derive(Debug)]
+struct WholeTensor {
+    raw: &'static RawTensorExtension,
+    libtorch: String,
+    capability: String,
 }
 
 /// Why a file cannot be used as a plugin.
@@ -48,8 +57,12 @@ impl Plugin {
         let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         // SAFETY: the user asked for this plugin by its id or path, and only its owner can have written
         // it; running its constructors is what opening means.
-        let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
-            .map_err(|error| fail(format!("is not a library that can be loaded: {}", root_cause(&error))))?;
+        let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {
+            let needs =
+                libtorch_needed(&bytes).map(|version| format!("; it says that it was built for libtorch {version}"));
+            let (cause, needs) = (root_cause(&error), needs.unwrap_or_default());
+            fail(format!("is not a library that can be loaded: {cause}{needs}"))
+        })?;
         // SAFETY: read as a pointer only; what it points at is checked before it is believed.
         let symbol =
             unsafe { library.get::<*const RawPlugin>(format!("{}\0", abi::SYMBOL).as_bytes()) }.map_err(|_| {
@@ -101,7 +114,14 @@ impl Plugin {
                 text(raw.citation, "the loss's citation")?,
             ]
         };
-        Ok(Self { raw, path, sha256, id, version, formula, citation, params })
+        let mut plugin = Self { raw, path, sha256, id, version, formula, citation, params, whole_tensor: None };
+        if let Some(raw) = plugin.extension::<RawTensorExtension>(abi::TENSOR_EXTENSION)? {
+            // SAFETY: as above.
+            let libtorch = unsafe { text(raw.libtorch, "the libtorch it was built for")? };
+            let capability = format!("whole tensors (libtorch {libtorch})");
+            plugin.whole_tensor = Some(WholeTensor { raw, libtorch, capability });
+        }
+        Ok(plugin)
     }
 
     /// The loss's id.
@@ -144,12 +164,27 @@ impl Plugin {
         (self.raw.abi_major, self.raw.abi_minor)
     }
 
-    /// What it offers beside float64 evaluation, in words.
+    /// Whether its losses take whole tensors: they are no functions of the log-odds and have no [`Loss::eval`](super::Loss::eval).
+    pub fn is_whole_tensor(&self) -> bool {
+        self.whole_tensor.is_some()
+    }
+
+    /// The libtorch that a whole-tensor plugin was built for, as `2.11.0`; none for others.
+    pub fn libtorch(&self) -> Option<&str> {
+        self.whole_tensor.as_ref().map(|stated| stated.libtorch.as_str())
+    }
+
+    pub(super) fn tensor_extension(&self) -> Option<&'static RawTensorExtension> {
+        self.whole_tensor.as_ref().map(|stated| stated.raw)
+    }
+
+    /// What it offers beside float64 evaluation, in words; a whole-tensor plugin offers that in its place.
     ///
     /// # Errors
     /// An extension that was built with a damaged header.
-    pub fn capabilities(&self) -> Result<Vec<&'static str>, LossError> {
+    pub fn capabilities(&self) -> Result<Vec<&str>, LossError> {
         let mut all = Vec::new();
+        all.extend(self.whole_tensor.as_ref().map(|stated| stated.capability.as_str()));
         if self.raw.eval_f32.is_some() {
             all.push("float32 evaluation");
         }
@@ -196,6 +231,15 @@ impl Plugin {
 pub(super) trait RawExtension: 'static {}
 impl RawExtension for RawAdjustmentExtension {}
 impl RawExtension for RawExpressionExtension {}
+impl RawExtension for RawTensorExtension {}
+
+/// The libtorch that a library which cannot be loaded says it needs ([`abi::TENSOR_NEEDS`]).
+fn libtorch_needed(library: &[u8]) -> Option<&str> {
+    let mark = abi::TENSOR_NEEDS.as_bytes();
+    let at = library.windows(mark.len()).position(|window| window == mark)? + mark.len();
+    let length = library[at..].iter().position(|byte| !(byte.is_ascii_digit() || *byte == b'.'))?;
+    std::str::from_utf8(&library[at..at + length]).ok().filter(|version| !version.is_empty())
+}
 
 /// Checks magic, version and sizes, in this order, before anything else is read.
 ///
@@ -244,7 +288,7 @@ unsafe fn handshake(raw: *const RawPlugin) -> Result<&'static RawPlugin, String>
     for (name, missing) in [
         ("create", raw.create.is_none()),
         ("prepare", raw.prepare.is_none()),
-        ("eval_f64", raw.eval_f64.is_none()),
+        ("eval_f64", raw.eval_f64.is_none() && !offers_whole_tensors(raw)),
         ("destroy", raw.destroy.is_none()),
     ] {
         if missing {
@@ -252,6 +296,12 @@ unsafe fn handshake(raw: *const RawPlugin) -> Result<&'static RawPlugin, String>
         }
     }
     Ok(raw)
+}
+
+fn offers_whole_tensors(raw: &RawPlugin) -> bool {
+    let Ok(name) = CString::new(abi::TENSOR_EXTENSION) else { return false };
+    // SAFETY: a NUL-terminated name.
+    raw.extension.is_some_and(|entry| !unsafe { entry(name.as_ptr()) }.is_null())
 }
 
 /// What the dynamic linker said, which libloading keeps as the source of its own words.

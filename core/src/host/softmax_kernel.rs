@@ -213,7 +213,7 @@ unsafe fn exp_sum_lanes<I: Isa, A: Adjust>(adjust: A, from: *const f32, to: *mut
         sums[0] = sums[0] + value;
         if !to.is_null() {
             // SAFETY: as above.
-            unsafe { to.add(at).copy_from_nonoverlapping(value.0.as_ptr(), taken) };
+            unsafe { to.add(at).copy_from_nonoverlapping(value.to_array().as_ptr(), taken) };
         }
         at += taken;
     }

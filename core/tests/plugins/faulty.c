@@ -33,6 +33,7 @@
 #define BAD_FLOAT32 27    /* eval_f32 has three digits */
 #define TWO_NAMES 28      /* two parameters have one name */
 #define HANGS_OPENING 29  /* the library's constructor never returns */
+#define SOFTMAX_ONLY 30   /* create says that it is for softmax heads alone, which is allowed */
 
 #if FAULT == HANGS_OPENING
 __attribute__((constructor)) static void hang(void) {
@@ -45,8 +46,13 @@ __attribute__((constructor)) static void hang(void) {
 static double last_count = 1;
 
 static int32_t create(const double *values, size_t count, uint32_t head, void **instance, toolkit_loss_message message) {
-    (void)count, (void)head, (void)message;
+    (void)count;
     static char only;
+    if (FAULT == SOFTMAX_ONLY && head != TOOLKIT_HEAD_SOFTMAX) {
+        strncpy(message.data, "it needs a softmax head", message.size - 1);
+        message.data[message.size - 1] = 0;
+        return 3;
+    }
     *instance = &only;
     int in_range = values[0] > 0 && values[0] < 1;
     if (FAULT == EXITS && !in_range) exit(0);

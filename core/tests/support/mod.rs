@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Compiles `tests/plugins/<source>` with `defines` into `folder` as the plugin of `id`.
+/// Compiles `source`, relative to this crate's folder, with `defines` into `folder` as the plugin of `id`.
 pub fn build_c_plugin(folder: &Path, source: &str, id: &str, defines: &[String]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let to = folder.join(imbalance_core::host::file_name(id));
@@ -13,7 +13,7 @@ pub fn build_c_plugin(folder: &Path, source: &str, id: &str, defines: &[String])
         .args(defines)
         .arg("-I")
         .arg(root.join("include"))
-        .arg(root.join("tests/plugins").join(source))
+        .arg(root.join(source))
         .args(["-lm", "-o"])
         .arg(&to)
         .status()

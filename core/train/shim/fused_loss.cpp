@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/variable.h>
 
@@ -16,8 +17,8 @@ using torch::autograd::variable_list;
 constexpr size_t MOST_INPUTS = 3;
 
 struct FusedLoss : torch::autograd::Function<FusedLoss> {
-    static at::Tensor forward(AutogradContext *context, const at::Tensor &first, const at::Tensor &second,
-                              const at::Tensor &third, const c10::List<at::Tensor> &gradients, const at::Tensor &value) {
+    static at::Tensor forward(AutogradContext *context, const std::optional<at::Tensor> &first,
+                              const std::optional<at::Tensor> &second, const std::optional<at::Tensor> &third, const c10::List<at::Tensor> &gradients, const at::Tensor &value) {
         // Kept beside the graph rather than by save_for_backward: they are no part of it, and are used once.
         context->saved_data["gradients"] = gradients;
         return value.clone();
@@ -51,7 +52,7 @@ extern "C" at::Tensor *imbalance_fused_loss(at::Tensor *const *inputs, at::Tenso
                                             at::Tensor *value, char *message, size_t size) {
     try {
         TORCH_CHECK(count <= MOST_INPUTS, "at most ", MOST_INPUTS, " inputs");
-        at::Tensor all[MOST_INPUTS];
+        std::optional<at::Tensor> all[MOST_INPUTS];
         c10::List<at::Tensor> kept;
         for (size_t at = 0; at < count; ++at) {
             all[at] = *inputs[at];

@@ -125,7 +125,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// The version written beside the `libtorch_cpu.so` that this process has mapped: libtorch has no C++ function
 /// that tells, and the headers of the build may be another version's.
-fn libtorch_version() -> Option<String> {
+pub(crate) fn libtorch_version() -> Option<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let library = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
     let root = Path::new(library.get(library.find('/')?..)?).parent()?.parent()?;

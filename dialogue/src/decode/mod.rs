@@ -3,6 +3,7 @@
 //! Every reply ends with the end token: one that reaches `--max-length` is made to end there, and its log-probability counts that.
 //! Padding, start and unknown tokens are never generated.
 
+mod adjusted;
 mod beam;
 mod constraints;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub use options::{DecodeMethod, DecodeOptions};
 
 use tch::{Device, Tensor};
 
+use self::adjusted::Adjusted;
 use self::constraints::Constraints;
 use crate::model::{Batch, ModelError, ReplyModel, Special};
 
@@ -22,7 +24,8 @@ use crate::model::{Batch, ModelError, ReplyModel, Special};
 pub struct Hypothesis {
     /// The reply's tokens, without the end token.
     pub tokens: Vec<u32>,
-    /// `log p(reply, end | history)` in nats under the model itself, before temperature, truncation and constraints.
+    /// `log p(reply, end | history)` in nats under the model itself, with `--adjust-logits` that of its adjusted logits, before
+    /// temperature, truncation and constraints.
     pub log_probability: f64,
 }
 
@@ -57,6 +60,17 @@ pub enum DecodeError {
         /// Number of tokens of the model.
         vocabulary: usize,
     },
+    /// Counts to adjust logits by that are not the model's.
+    #[error("--adjust-logits: there are counts of {found} tokens, but the model has {vocabulary}")]
+    Counts {
+        /// Number of counts.
+        found: usize,
+        /// Number of tokens of the model.
+        vocabulary: usize,
+    },
+    /// Counts that logits cannot be adjusted by.
+    #[error("--adjust-logits: {0}")]
+    NoCounts(#[from] imbalance_core::LossError),
     /// Logits that are not numbers, or infinite.
     #[error(
         "the model gives no finite probability to any token of reply {example} at position {step}; are its weights finite?"
@@ -77,20 +91,24 @@ pub enum DecodeError {
 /// Histories of similar length share a batch, and replies that have ended leave it. With the sampling methods, the reply to
 /// `histories[i]` depends on `--decode-seed` and `i`, and not on the batch size or on the other histories.
 ///
+/// `reply_counts` `[vocabulary]` are the tokens' counts in the training replies, which `--adjust-logits` needs.
+///
 /// # Errors
-/// [`DecodeError::Option`], [`DecodeError::Token`] and [`DecodeError::Special`] before any work; [`DecodeError::NonFinite`] and
-/// [`DecodeError::Model`] for a model that fails.
+/// [`DecodeError::Option`], [`DecodeError::Token`], [`DecodeError::Special`], [`DecodeError::Counts`] and [`DecodeError::NoCounts`]
+/// before any work; [`DecodeError::NonFinite`] and [`DecodeError::Model`] for a model that fails.
 pub fn decode(
     model: &dyn ReplyModel,
     histories: &[Vec<u32>],
     options: &DecodeOptions,
     special: Special,
+    reply_counts: &[u64],
     device: Device,
 ) -> Result<Vec<Hypothesis>, DecodeError> {
     options.validate()?;
     let vocabulary = model.vocabulary_len();
     check_tokens(histories, special, vocabulary)?;
     let constraints = Constraints::new(options, special, device);
+    let bias = adjusted::bias(options, reply_counts, vocabulary, device)?;
     // The longest first: a batch that does not fit into memory shows at once.
     let mut order: Vec<usize> = (0..histories.len()).collect();
     order.sort_by_key(|&example| std::cmp::Reverse(histories[example].len()));
@@ -99,6 +117,10 @@ pub fn decode(
         for examples in order.chunks(options.decode_batch_size) {
             let rows: Vec<&[u32]> = examples.iter().map(|&example| histories[example].as_slice()).collect();
             let state = model.start(&Batch::histories(&rows, special, device));
+            let state = match &bias {
+                Some(bias) => Box::new(Adjusted { state, bias }),
+                None => state,
+            };
             let decoded = match options.decode {
                 DecodeMethod::Beam => beam::search(state, examples, options, &constraints)?,
                 _ => tokenwise::generate(state, examples, options, &constraints)?,

@@ -48,6 +48,10 @@ pub struct DecodeOptions {
     /// Divides the logits before sampling: below 1 sharpens, above 1 flattens
     #[arg(long, value_name = "T", default_value_t = Self::default().temperature)]
     pub temperature: f64,
+    /// Logit adjustment after training: subtracts TAU · log π from the logits, π being each token's share of the training replies;
+    /// 0 is off, more favours rare tokens. Tokens that no reply has count once; perplexity stays the model's own
+    #[arg(long, allow_negative_numbers = true, value_name = "TAU", default_value_t = Self::default().adjust_logits)]
+    pub adjust_logits: f64,
     /// Most tokens of a reply, its end not counted
     #[arg(long, value_name = "TOKENS", default_value_t = Self::default().max_length)]
     pub max_length: usize,
@@ -72,6 +76,7 @@ impl Default for DecodeOptions {
             top_k: 40,
             top_p: 0.9,
             temperature: 1.0,
+            adjust_logits: 0.0,
             max_length: 40,
             min_length: 1,
             decode_seed: 1,
@@ -100,6 +105,7 @@ impl DecodeOptions {
         check("--top-k", self.top_k >= 1, &self.top_k, "at least 1")?;
         check("--top-p", self.top_p > 0.0 && self.top_p <= 1.0, &self.top_p, "above 0 and at most 1")?;
         check("--temperature", (1e-3..=1e3).contains(&self.temperature), &self.temperature, "between 0.001 and 1000")?;
+        check("--adjust-logits", (0.0..=10.0).contains(&self.adjust_logits), &self.adjust_logits, "between 0 and 10")?;
         check("--max-length", (1..=100_000).contains(&self.max_length), &self.max_length, "between 1 and 100000")?;
         check("--min-length", self.min_length <= self.max_length, &self.min_length, "at most --max-length")?;
         check("--decode-batch-size", self.decode_batch_size >= 1, &self.decode_batch_size, "at least 1")
@@ -136,6 +142,8 @@ mod tests {
         assert_eq!(error(&["--top-p", "1.5"]), "--top-p 1.5: should be above 0 and at most 1");
         assert_eq!(error(&["--top-p", "0"]), "--top-p 0: should be above 0 and at most 1");
         assert_eq!(error(&["--temperature", "NaN"]), "--temperature NaN: should be between 0.001 and 1000");
+        assert_eq!(error(&["--adjust-logits", "-1"]), "--adjust-logits -1: should be between 0 and 10");
+        assert_eq!(error(&["--adjust-logits", "NaN"]), "--adjust-logits NaN: should be between 0 and 10");
         assert_eq!(error(&["--beam-size", "0"]), "--beam-size 0: should be between 1 and 1024");
         assert_eq!(error(&["--top-k", "0"]), "--top-k 0: should be at least 1");
         assert_eq!(error(&["--length-penalty=-1"]), "--length-penalty -1: should be between 0 and 10");

@@ -16,7 +16,7 @@ fn histories(count: usize) -> Vec<Vec<u32>> {
 }
 
 fn run(model: &Markov, histories: &[Vec<u32>], options: &DecodeOptions) -> Vec<Hypothesis> {
-    decode(model, histories, options, SPECIAL, Device::Cpu).unwrap()
+    decode(model, histories, options, SPECIAL, &[], Device::Cpu).unwrap()
 }
 
 fn log_probability(model: &Markov, history: u32, tokens: &[u32]) -> f64 {
@@ -161,11 +161,49 @@ fn lengths_and_ngrams_are_kept() {
     }
 }
 
+/// Adjusted by hand: the transitions of `model` with `−τ log π` of these counts added.
+fn adjusted_by_hand(model: &Markov, counts: &[f64], tau: f64) -> Markov {
+    let total: f64 = counts.iter().sum();
+    let bias: Vec<f32> = counts.iter().map(|count| (-tau * (count / total).ln()) as f32).collect();
+    Markov { transitions: &model.transitions + Tensor::from_slice(&bias), histories: model.histories.shallow_clone() }
+}
+
+#[test]
+fn adjusted_logits_are_those_of_the_model_less_the_log_prior() {
+    let model = Markov::random(8, 2.0, 3);
+    // The last token is in no reply and counts once.
+    let (counts, seen) = ([0, 0, 20, 5, 60, 10, 4, 0], [1.0, 1.0, 20.0, 5.0, 60.0, 10.0, 4.0, 1.0]);
+    for method in [Greedy, Beam, TopK, Nucleus, Sample] {
+        let adjusted = |tau| {
+            let options = DecodeOptions { adjust_logits: tau, ..options(method) };
+            decode(&model, &histories(9), &options, SPECIAL, &counts, Device::Cpu).unwrap()
+        };
+        assert_eq!(adjusted(0.0), run(&model, &histories(9), &options(method)), "{method:?}");
+        let expected = run(&adjusted_by_hand(&model, &seen, 0.7), &histories(9), &options(method));
+        assert!(expected != adjusted(0.0));
+        for (found, expected) in adjusted(0.7).iter().zip(&expected) {
+            assert_eq!(found.tokens, expected.tokens, "{method:?}");
+            assert!((found.log_probability - expected.log_probability).abs() < 1e-4);
+        }
+    }
+}
+
+#[test]
+fn logits_are_adjusted_by_the_models_own_counts() {
+    let model = Markov::random(8, 2.0, 3);
+    let error = |counts: &[u64]| {
+        let options = DecodeOptions { adjust_logits: 0.3, ..options(Greedy) };
+        decode(&model, &histories(1), &options, SPECIAL, counts, Device::Cpu).unwrap_err().to_string()
+    };
+    assert_eq!(error(&[1; 7]), "--adjust-logits: there are counts of 7 tokens, but the model has 8");
+    assert!(error(&[0; 8]).contains("--adjust-logits: class counts: all 8 are 0"));
+}
+
 #[test]
 fn what_cannot_be_decoded_is_named() {
     let mut model = Markov::random(8, 1.0, 1);
     let error = |model: &Markov, histories: &[Vec<u32>], options: &DecodeOptions, special| {
-        decode(model, histories, options, special, Device::Cpu).unwrap_err().to_string()
+        decode(model, histories, options, special, &[], Device::Cpu).unwrap_err().to_string()
     };
     let greedy = options(Greedy);
     let one = [vec![4], vec![5, 8]];
@@ -173,7 +211,7 @@ fn what_cannot_be_decoded_is_named() {
     let special = Special { unknown: Some(9), ..SPECIAL };
     assert!(error(&model, &one[..1], &greedy, special).contains("outside the model's vocabulary of 8"));
     assert!(error(&model, &one[..1], &DecodeOptions { top_p: 2.0, ..greedy.clone() }, SPECIAL).contains("--top-p 2"));
-    assert!(decode(&model, &[], &greedy, SPECIAL, Device::Cpu).unwrap().is_empty());
+    assert!(decode(&model, &[], &greedy, SPECIAL, &[], Device::Cpu).unwrap().is_empty());
     model.transitions = &model.transitions * f64::NAN;
     for decode in [Greedy, Beam, TopK, Nucleus, Sample] {
         assert!(
@@ -194,7 +232,7 @@ fn an_lstms_replies_do_not_depend_on_the_batch() {
     for method in [Greedy, Beam, Nucleus] {
         let run = |decode_batch_size| {
             let options = DecodeOptions { decode_batch_size, ..options(method) };
-            decode(&model, &histories(9), &options, SPECIAL, Device::Cpu).unwrap()
+            decode(&model, &histories(9), &options, SPECIAL, &[], Device::Cpu).unwrap()
         };
         let (together, alone) = (run(64), run(1));
         assert!(together.iter().any(|reply| reply.tokens != together[0].tokens));
@@ -219,7 +257,7 @@ fn batched_greedy_throughput() {
             // Untrained models seldom end a reply; the mean reply of ConvAI2 has about this many tokens.
             let options = DecodeOptions { decode_batch_size, max_length: 12, min_length: 12, ..Default::default() };
             let start = std::time::Instant::now();
-            decode(&model, &histories[..count], &options, SPECIAL, Device::Cpu).unwrap();
+            decode(&model, &histories[..count], &options, SPECIAL, &[], Device::Cpu).unwrap();
             count as f64 / start.elapsed().as_secs_f64()
         };
         let best = |count, size| (0..3).map(|_| rate(count, size)).fold(0.0, f64::max);

@@ -43,6 +43,22 @@ impl Decoder {
 
     /// Logits of every target token, `[tokens, vocabulary]`, each row fed its own tokens one step late.
     pub(super) fn teacher_forced(&self, batch: &Batch, memory: &Memory, state: &State, train: bool) -> Tensor {
+        self.output.forward(&self.features(batch, memory, state, train))
+    }
+
+    /// The cosines that those logits are the scaled of; `None` where the classifier is not normalised.
+    pub(super) fn teacher_forced_cosines(
+        &self,
+        batch: &Batch,
+        memory: &Memory,
+        state: &State,
+        train: bool,
+    ) -> Option<Tensor> {
+        self.output.cosines(&self.features(batch, memory, state, train))
+    }
+
+    /// What the output layer sees of every target token, `[tokens, hidden]`.
+    fn features(&self, batch: &Batch, memory: &Memory, state: &State, train: bool) -> Tensor {
         let (rows, steps) = batch.reply.size2().unwrap_or((0, 0));
         let start = Tensor::full([rows, 1], self.start, (batch.reply.kind(), batch.reply.device()));
         let fed = Tensor::cat(&[start, batch.reply.narrow(1, 0, steps - 1)], 1);
@@ -56,7 +72,7 @@ impl Decoder {
             Some(attention) => attention.combine(&tokens(&attention.context(&states, memory)), &tokens(&states)),
             None => tokens(&states),
         };
-        self.output.forward(&combined.dropout(self.dropout, train))
+        combined.dropout(self.dropout, train)
     }
 }
 

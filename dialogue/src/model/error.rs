@@ -101,6 +101,11 @@ pub enum ModelError {
         /// The model's `n_positions`.
         positions: i64,
     },
+    /// Cosines asked of a model whose logits are none.
+    #[error(
+        "the model has no normalised classifier, so there are no cosines; train it with --normalised-classifier yes"
+    )]
+    NotNormalised,
     /// A forward pass that failed.
     #[error("the model could not be evaluated: {0}")]
     Forward(String),

@@ -7,7 +7,7 @@ use super::decoder::{Decoder, Decoding};
 use super::embedding::Embedding;
 use super::encoder::Encoder;
 use super::init::Initializer;
-use super::output::OutputLayer;
+use super::output::{OutputLayer, OutputShape};
 use super::{Attention, Batch, DecoderState, ModelError, ReplyModel, Special};
 
 /// Which of the three `[vocabulary, embedding]` tables are one parameter.
@@ -51,6 +51,9 @@ pub struct LstmConfig {
     pub share_embeddings: SharedEmbeddings,
     /// The attention's score.
     pub attention: Attention,
+    /// Scale s of a normalised classifier, whose logits are `s · cos(w_c, h)` of features h and class vectors w_c, without bias
+    /// (Wang et al., 2018, "CosFace", eq. 2; what LDAM asks for); none for the linear layer.
+    pub cosine_scale: Option<f64>,
 }
 
 impl Default for LstmConfig {
@@ -62,6 +65,7 @@ impl Default for LstmConfig {
             dropout: 0.1,
             share_embeddings: SharedEmbeddings::default(),
             attention: Attention::default(),
+            cosine_scale: None,
         }
     }
 }
@@ -84,6 +88,11 @@ impl LstmConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return fail("dropout", self.dropout.to_string(), "at least 0 and below 1");
         }
+        if let Some(scale) = self.cosine_scale
+            && !(scale > 0.0 && scale.is_finite())
+        {
+            return fail("cosine_scale", scale.to_string(), "above 0");
+        }
         Ok(())
     }
 }
@@ -92,13 +101,15 @@ impl LstmConfig {
 ///
 /// Parameters are named `embedding.weight` (or `encoder.embedding.weight` and `decoder.embedding.weight`),
 /// `encoder.lstm.weight_ih_l0` …, `decoder.lstm.weight_ih_l0` …, `decoder.attention.query.weight`,
-/// `decoder.attention.combine.weight`, `output.weight` (or `output.projection.weight`, `output.projection.bias`), `output.bias`.
+/// `decoder.attention.combine.weight`, `output.weight` (or `output.projection.weight`, `output.projection.bias`), and, unless the
+/// classifier is normalised, `output.bias`.
 #[derive(Debug)]
 pub struct LstmModel {
     encoder: Encoder,
     decoder: Decoder,
     embeddings: Vec<Embedding>,
     vocabulary: usize,
+    cosine_scale: Option<f64>,
 }
 
 impl LstmModel {
@@ -134,9 +145,11 @@ impl LstmModel {
         let (source, target) = (embeddings[0].share(), embeddings[embeddings.len() - 1].share());
         let shared = config.share_embeddings.output().then(|| target.share());
         let encoder = Encoder::new(&encoder, init, config, source);
-        let output = OutputLayer::new(&(path / "output"), init, tokens, config.hidden, width, shared);
+        let LstmConfig { hidden, cosine_scale, .. } = *config;
+        let shape = OutputShape { vocabulary: tokens, hidden, embedding: width, cosine_scale };
+        let output = OutputLayer::new(&(path / "output"), init, &shape, shared);
         let decoder = Decoder::new(&decoder, init, config, target, output, special.start);
-        Ok(Self { encoder, decoder, embeddings, vocabulary })
+        Ok(Self { encoder, decoder, embeddings, vocabulary, cosine_scale })
     }
 
     /// Replaces the input embeddings, row after row `[vocabulary, embedding]` (GloVe, say); the pad row stays zero.
@@ -152,6 +165,15 @@ impl ReplyModel for LstmModel {
     fn logits(&self, batch: &Batch, train: bool) -> Result<Tensor, ModelError> {
         let (memory, state) = self.encoder.forward(batch, train);
         Ok(self.decoder.teacher_forced(batch, &memory, &state, train))
+    }
+
+    fn cosines(&self, batch: &Batch, train: bool) -> Result<Tensor, ModelError> {
+        let (memory, state) = self.encoder.forward(batch, train);
+        self.decoder.teacher_forced_cosines(batch, &memory, &state, train).ok_or(ModelError::NotNormalised)
+    }
+
+    fn cosine_scale(&self) -> Option<f64> {
+        self.cosine_scale
     }
 
     fn start<'a>(&'a self, histories: &Batch) -> Box<dyn DecoderState + 'a> {
@@ -185,6 +207,8 @@ mod tests {
             config(EncoderDecoder, Attention::General),
             config(DecoderOutput, Attention::None),
             config(All, Attention::General),
+            LstmConfig { cosine_scale: Some(30.0), ..config(EncoderDecoder, Attention::General) },
+            LstmConfig { cosine_scale: Some(16.0), ..config(All, Attention::Dot) },
         ]
     }
 
@@ -290,6 +314,22 @@ mod tests {
     }
 
     #[test]
+    fn the_logits_of_a_normalised_classifier_are_its_scaled_cosines() {
+        for config in every_config() {
+            let (_store, model) = model(&config);
+            let (logits, cosines) = (model.logits(&batch(0..4), false).unwrap(), model.cosines(&batch(0..4), false));
+            assert_eq!(model.cosine_scale(), config.cosine_scale);
+            let Some(scale) = config.cosine_scale else {
+                assert!(cosines.unwrap_err().to_string().contains("no normalised classifier"));
+                continue;
+            };
+            let cosines = cosines.unwrap();
+            assert!(cosines.abs().max().double_value(&[]) <= 1.0 + 1e-6);
+            assert!(difference(&(cosines * scale), &logits) < 1e-4, "{config:?}");
+        }
+    }
+
+    #[test]
     fn parameters_have_lasting_names_and_are_restored() {
         let config = config(SharedEmbeddings::EncoderDecoder, Attention::General);
         let (store, model_) = model(&config);
@@ -360,6 +400,9 @@ mod tests {
         let error = build(LstmConfig { dropout: 1.0, ..Default::default() }, SPECIAL);
         assert_eq!(error, "the LSTM model: dropout is 1, but should be at least 0 and below 1");
         assert!(build(LstmConfig { layers: 0, ..Default::default() }, SPECIAL).contains("layers is 0"));
+        let scaled = |scale| LstmConfig { cosine_scale: Some(scale), ..Default::default() };
+        assert!(build(scaled(0.0), SPECIAL).contains("cosine_scale is 0, but should be above 0"));
+        assert!(build(scaled(f64::NAN), SPECIAL).contains("cosine_scale is NaN"));
         assert!(build(LstmConfig::default(), Special { end: 4, ..SPECIAL }).contains("below the vocabulary's size, 4"));
         assert!(build(LstmConfig::default(), Special { end: 0, ..SPECIAL }).contains("a pad token of its own"));
     }

@@ -66,6 +66,23 @@ pub trait ReplyModel {
     /// [`ModelError::ReplyTooLong`] where the architecture bounds the length and a reply exceeds it.
     fn logits(&self, batch: &Batch, train: bool) -> Result<Tensor, ModelError>;
 
+    /// The cosines of features and class vectors that [`ReplyModel::logits`] are the scaled of, for a loss that asks for a
+    /// normalised classifier and scales them itself.
+    ///
+    /// # Shapes
+    /// - output: `[tokens, vocabulary]`
+    ///
+    /// # Errors
+    /// [`ModelError::NotNormalised`] for a model without such a classifier.
+    fn cosines(&self, _batch: &Batch, _train: bool) -> Result<Tensor, ModelError> {
+        Err(ModelError::NotNormalised)
+    }
+
+    /// Logits over cosines; `None` for a model without a normalised classifier.
+    fn cosine_scale(&self) -> Option<f64> {
+        None
+    }
+
     /// Reads the histories of a batch, without dropout, and stands ready to decode one row for each.
     fn start<'a>(&'a self, histories: &Batch) -> Box<dyn DecoderState + 'a>;
 

@@ -2,13 +2,11 @@
 //! Figure 7, which shows the words of ConvAI2).
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-
-use plotters::coord::Shift;
-use plotters::prelude::*;
+use std::path::Path;
 
 use super::interner::Interner;
 use super::text::tokenise;
+use crate::figure::{Axis, Colour, Figure, FigureError, Format, Key, Line, Panel, Stroke};
 
 /// One line of the picture: the tokens of each word type of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,119 +62,47 @@ pub enum PlotError {
         /// The series.
         name: String,
     },
-    /// Another format is asked for.
-    #[error("cannot write a picture to {}: the file name must end in .svg", path.display())]
-    NotSvg {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The drawing library failed.
-    #[error("cannot draw the word-frequency picture: {0}")]
-    Draw(String),
+    /// The file's name or the file.
+    #[error(transparent)]
+    Figure(#[from] FigureError),
 }
 
-/// Draws frequency against rank, both logarithmic, a line for each series, into an SVG file.
+/// Draws frequency against rank, both logarithmic, a line for each series, into an SVG or PNG file.
 ///
-/// Text in the picture stays text (the reader's fonts), so the bytes depend on the series alone. An existing file is
-/// replaced; on an error nothing is left behind.
+/// The bytes depend on the series alone. An existing file is replaced; on an error nothing is left behind.
 ///
 /// # Errors
-/// No series; a series without words; a file name that does not end in `.svg`; a file that cannot be written.
+/// No series; a series without words; a file name that ends in neither `.svg` nor `.png`; a file that cannot be written.
 pub fn plot_word_frequencies(series: &[FrequencySeries], path: &Path) -> Result<(), PlotError> {
-    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
-        return Err(PlotError::NotSvg { path: path.to_owned() });
-    }
-    let svg = draw(series)?;
-    let write_error = |source| PlotError::Write { path: path.to_owned(), source };
-    // Written beside its place and renamed: a full disk leaves no half picture.
-    let partial = path.with_extension("svg.partial");
-    let written = std::fs::write(&partial, svg).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|source| {
-        let _ = std::fs::remove_file(&partial);
-        write_error(source)
-    })
+    Format::of(path)?;
+    Ok(figure(series)?.write(path)?)
 }
 
-/// Lines that readers with any colour vision can tell apart (Okabe and Ito, 2008).
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-];
-
-fn draw(series: &[FrequencySeries]) -> Result<String, PlotError> {
+fn figure(series: &[FrequencySeries]) -> Result<Figure, PlotError> {
     if series.is_empty() {
         return Err(PlotError::NoSeries);
     }
-    let mut lines = Vec::with_capacity(series.len());
-    for one in series {
+    // A logarithmic axis needs room: a text of one word would give the range 1 to 1.
+    let (mut ranks, mut largest) = (10.0_f64, 10.0_f64);
+    let (mut lines, mut legend) = (Vec::new(), Vec::new());
+    for (at, one) in series.iter().enumerate() {
         let points = one.points();
-        if points.is_empty() {
+        let (Some(first), Some(last)) = (points.first(), points.last()) else {
             return Err(PlotError::EmptySeries { name: one.name.clone() });
-        }
-        lines.push((one.name.as_str(), points));
+        };
+        (ranks, largest) = (ranks.max(last.0), largest.max(first.1));
+        let stroke = Stroke::solid(Colour::of(at));
+        lines.push(Line { points, stroke });
+        legend.push(Key { text: one.name.clone(), stroke });
     }
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, (800, 560)).into_drawing_area();
-        draw_on(&area, &lines).map_err(|error| PlotError::Draw(error.to_string()))?;
-        area.present().map_err(|error| PlotError::Draw(error.to_string()))?;
-    }
-    Ok(svg)
-}
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type DrawError<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>;
-
-fn draw_on<'a>(area: &Area<'a>, lines: &[(&str, Vec<(f64, f64)>)]) -> Result<(), DrawError<'a>> {
-    let largest = |pick: fn(&(f64, f64)) -> f64| {
-        // A logarithmic axis needs room: a text of one word would give the range 1 to 1.
-        lines.iter().flat_map(|(_, points)| points.iter().map(pick)).fold(10.0, f64::max)
-    };
-    area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(area).margin(16).x_label_area_size(48).y_label_area_size(72).build_cartesian_2d(
-        (1.0..largest(|point| point.0) * 1.2).log_scale(),
-        (0.8..largest(|point| point.1) * 1.5).log_scale(),
-    )?;
-    chart
-        .configure_mesh()
-        .x_desc("rank of the word type")
-        .y_desc("frequency (tokens)")
-        .x_label_formatter(&|value| format!("{value:.0}"))
-        .y_label_formatter(&|value| format!("{value:.0}"))
-        .label_style(("sans-serif", 14))
-        .axis_desc_style(("sans-serif", 16))
-        .light_line_style(TRANSPARENT)
-        .draw()?;
-    for ((name, points), &colour) in lines.iter().zip(COLOURS.iter().cycle()) {
-        let style = colour.stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), style))?
-            .label(*name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
-        // A text of one word type is a point, which a line cannot show.
-        if let [point] = points[..] {
-            chart.draw_series([Circle::new(point, 3, colour.filled())])?;
-        }
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE)
-        .border_style(BLACK.mix(0.4))
-        .label_font(("sans-serif", 14))
-        .draw()
+    let x = Axis::log("rank of the word type", 0.9, ranks * 1.2);
+    let y = Axis::log("frequency (tokens)", 0.8, largest * 1.5);
+    Ok(Figure {
+        panels: vec![Panel { lines, ..Panel::new(x, y) }],
+        panel_size: (640, 420),
+        legend: vec![legend],
+        ..Figure::default()
+    })
 }
 
 #[cfg(test)]
@@ -210,8 +136,8 @@ mod tests {
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
         assert!(svg.contains("training &lt;replies&gt;") && svg.contains("generated"));
         assert!(svg.contains("rank of the word type") && svg.contains("frequency (tokens)"));
-        // One line each in its colour, the single point as a circle.
-        assert!(svg.contains("#0072B2") && svg.contains("#D55E00") && svg.contains("<circle"));
+        // One line each in its colour, the single point as a dot.
+        assert!(svg.contains("stroke=\"#0072B2\"") && svg.contains("fill=\"#D55E00\""));
         plot_word_frequencies(&lines, &path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), svg);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -226,11 +152,12 @@ mod tests {
         let message = plot_word_frequencies(&empty, &path).unwrap_err().to_string();
         assert!(message.contains("\"silent\""));
         let one = [series("one", &[1])];
-        assert!(matches!(plot_word_frequencies(&one, &folder.path().join("words.png")), Err(PlotError::NotSvg { .. })));
-        assert!(matches!(
-            plot_word_frequencies(&one, &folder.path().join("no/such/words.svg")),
-            Err(PlotError::Write { .. })
-        ));
+        let wrong = |name: &str| match plot_word_frequencies(&one, &folder.path().join(name)) {
+            Err(PlotError::Figure(error)) => error,
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(wrong("words.pdf"), FigureError::Extension { .. }));
+        assert!(matches!(wrong("no/such/words.svg"), FigureError::Write { .. }));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Eureka loss: rewards sure, correct predictions of rare classes (paper, Eqs. 7 to 9).
 
 use imbalance_core::{
-    Class, ClassCounts, ImbalanceLoss, LogOdds, LossError, Params, PerClass, Real, WeightScale,
+    Class, ClassCounts, ImbalanceLoss, LogOdds, LogitAdjustment, LossError, Params, PerClass, Real, WeightScale,
     effective_number_weights, export_loss,
 };
 
@@ -24,6 +24,7 @@ impl ImbalanceLoss for Eureka {
         Ok(Self { likelihood, reward, bonus_eps: params.number("bonus-eps")? })
     }
 
+    #[inline(always)]
     fn pointwise<R: Real>(&self, m: LogOdds<R>, class: Class<R>) -> R {
         let bonus = if self.bonus_eps > 0.0 {
             let floor = R::constant(self.bonus_eps);
@@ -32,6 +33,10 @@ impl ImbalanceLoss for Eureka {
             m.log_not_p()
         };
         -(self.likelihood.of(class) * m.log_p()) + self.reward.of(class) * bonus
+    }
+
+    fn adjustment(&self) -> LogitAdjustment {
+        LogitAdjustment::none().weighted_by(self.likelihood.clone())
     }
 }
 
@@ -61,16 +66,6 @@ mod tests {
     }
 
     #[test]
-    fn slope_is_the_difference_of_the_loss() {
-        for class in 0..3 {
-            eureka(0.9999, 0.0, 0.0).check_slope(class, &[]).unwrap();
-            eureka(0.999, 0.0, 1.0).check_slope(class, &[]).unwrap();
-            // 1 − p = 1e-5 where m = log(1e5 − 1).
-            eureka(0.999, 1e-5, 0.0).check_slope(class, &[99_999.0_f64.ln()]).unwrap();
-        }
-    }
-
-    #[test]
     fn is_linear_without_encouragement() {
         // β = 0: w = 1 and −log p + log(1−p) = −m.
         for m in [-60.0, -1.0, 0.0, 2.5, 60.0] {
@@ -86,6 +81,27 @@ mod tests {
             let slopes: Vec<f64> = (0..3).map(|class| loss.at(m, class).1).collect();
             assert!(slopes[0] >= slopes[1] && slopes[1] >= slopes[2], "{slopes:?}");
             assert!(slopes.iter().all(|&slope| (-3.0..0.0).contains(&slope)), "{slopes:?}");
+        }
+    }
+
+    #[test]
+    fn the_bonus_is_clamped_where_the_authors_clamp_it() {
+        // 1 − p = 1e-5 where m = log(1e5 − 1); above, −log p + w log 1e-5 has the slope of cross-entropy.
+        let loss = eureka(0.0, 1e-5, 0.0);
+        assert!((loss.at(11.0, 1).0 + 11.0).abs() < 1e-12);
+        let (value, slope) = loss.at(12.0, 1);
+        assert!((value - ((-12.0_f64).exp().ln_1p() + 1e-5_f64.ln())).abs() < 1e-12);
+        assert!((slope + 1.0 / (1.0 + 12.0_f64.exp())).abs() < 1e-15);
+    }
+
+    #[test]
+    fn class_balanced_weighs_both_terms() {
+        // p = ½: the two terms cancel, their slopes add up to −w.
+        let (plain, balanced) = (eureka(0.99, 0.0, 0.0), eureka(0.99, 0.0, 1.0));
+        for class in 0..3 {
+            let weight = -(2.0 * plain.at(0.0, class).1 + 1.0);
+            let (loss, slope) = balanced.at(0.0, class);
+            assert!(loss.abs() < 1e-15 && (slope + weight).abs() < 1e-14);
         }
     }
 

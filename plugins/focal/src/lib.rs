@@ -23,6 +23,7 @@ impl ImbalanceLoss for Focal {
         Ok(Self { gamma: params.number("gamma")?, alpha: PerClass::new(weights) })
     }
 
+    #[inline(always)]
     fn pointwise<R: Real>(&self, m: LogOdds<R>, class: Class<R>) -> R {
         -(self.alpha.of(class) * m.not_p_pow(self.gamma) * m.log_p())
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::buffers::batch;
 use super::exam::{Case, Exam, Stop};
+use super::numbers::exceeds;
 use super::probe::{Evaluated, Instance, Refusal, name_of_eval};
-use crate::Head;
 use crate::host::EvalFloat;
 
 /// The first example whose bits differ.
@@ -65,7 +65,7 @@ fn batch_size_of<F: EvalFloat>(exam: &mut Exam<'_>, case: &Case) -> Result<(), S
                 [("loss", together.loss[i], alone.loss[i]), ("slope", together.slope[i], alone.slope[i])]
             {
                 let (got, want): (f64, f64) = (got.into(), want.into());
-                if !((got - want).abs() <= room * (1.0 + want.abs())) {
+                if exceeds((got - want).abs(), room * (1.0 + want.abs())) {
                     return Err(format!(
                         "{name}, {}: {what} of example {i} is {got} among {n}, but {want} alone",
                         case.label
@@ -122,8 +122,7 @@ fn threads_of<F: EvalFloat + Send + Sync>(exam: &mut Exam<'_>, case: &Case) -> R
     for thread in 0..THREADS {
         // Batches that differ in every example, so that one thread's result is never another's.
         let (log_odds, mut classes) = batch::<F>(1024, exam.class_count());
-        let log_odds: Vec<F> =
-            log_odds.iter().map(|&m| F::from_f64(m.into() + 0.03 * (thread as f64 + 1.0))).collect();
+        let log_odds: Vec<F> = log_odds.iter().map(|&m| F::from_f64(m.into() + 0.03 * (thread as f64 + 1.0))).collect();
         classes.rotate_left(thread);
         let want = instance.eval(&log_odds, &classes)?;
         work.push((log_odds, classes, want));
@@ -141,7 +140,10 @@ fn threads_of<F: EvalFloat + Send + Sync>(exam: &mut Exam<'_>, case: &Case) -> R
             Ok(None)
         };
         let handles: Vec<_> = work.iter().map(|work| scope.spawn(move || run(work))).collect();
-        handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| Ok(Some("which a thread panicked".into())))).collect()
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap_or_else(|_| Ok(Some("which a thread panicked".into()))))
+            .collect()
     });
     for outcome in outcomes {
         if let Some(what) = outcome? {
@@ -155,16 +157,18 @@ fn threads_of<F: EvalFloat + Send + Sync>(exam: &mut Exam<'_>, case: &Case) -> R
     Ok(())
 }
 
-/// An instance gives the same bits before, while and after another one exists, made for other counts and the other head.
+/// An instance gives the same bits before, while and after another one exists, made for other counts and, where the
+/// loss has both, for the other head.
 pub(super) fn instances(exam: &mut Exam<'_>) -> Result<String, Stop> {
-    for case in exam.cases() {
+    let cases = exam.cases();
+    for case in &cases {
         exam.doing(format!("two instances side by side, {}", case.label));
         let (log_odds, classes) = batch::<f64>(100, exam.class_count());
-        let instance = exam.make(&case)?;
+        let instance = exam.make(case)?;
         let before = instance.eval(&log_odds, &classes)?;
         let counts: Vec<u64> = exam.counts.iter().rev().chain(&[1]).copied().collect();
-        let head = if case.head == Head::Softmax { Head::Sigmoid } else { Head::Softmax };
-        let other = Instance::make(exam.plugin, head, &case.values, &counts)?;
+        let other = cases.iter().find(|other| other.head != case.head).unwrap_or(case);
+        let other = Instance::make(exam.plugin, other.head, &other.values, &counts)?;
         other.eval(&log_odds, &classes)?;
         for (when, other) in [("while another one exists", Some(other)), ("after another one was freed", None)] {
             let now = instance.eval(&log_odds, &classes)?;

@@ -16,9 +16,8 @@ pub(super) fn opened(plugin: &Plugin) -> String {
 
 /// Lower-case words of letters and digits joined by `-`, beginning with a letter.
 pub fn is_well_formed(id: &str) -> bool {
-    let word = |word: &str| {
-        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
+    let word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     id.starts_with(|first: char| first.is_ascii_lowercase()) && id.split('-').all(word)
 }
 
@@ -44,8 +43,7 @@ pub(super) fn name(plugin: &Plugin, path: &Path) -> Result<String, Stop> {
 /// Texts on one line, ranges that hold something, names once.
 pub(super) fn check(exam: &mut Exam<'_>) -> Result<String, Stop> {
     let plugin = exam.plugin;
-    for (what, text) in
-        [("version", plugin.version()), ("formula", plugin.formula()), ("citation", plugin.citation())]
+    for (what, text) in [("version", plugin.version()), ("formula", plugin.formula()), ("citation", plugin.citation())]
     {
         one_line(text).map_err(|why| format!("its {what} {why}"))?;
     }

@@ -56,6 +56,8 @@ pub(super) struct Exam<'a> {
     tell: &'a mut dyn FnMut(Event),
     notes: Vec<String>,
     stuck: bool,
+    /// A head that the loss says it is not for.
+    pub refused: Option<Head>,
     /// What the continuity check found, for the derivative's.
     pub kinks: Vec<Kink>,
 }
@@ -63,22 +65,30 @@ pub(super) struct Exam<'a> {
 impl<'a> Exam<'a> {
     pub fn new(plugin: &'a Plugin, options: &'a Options, tell: &'a mut dyn FnMut(Event)) -> Self {
         let counts = options.counts.as_ref().map_or(CIFAR_10_LT_100.to_vec(), |counts| counts.as_slice().to_vec());
-        Self { plugin, counts, params: &options.params, tell, notes: Vec::new(), stuck: false, kinks: Vec::new() }
+        Self {
+            plugin,
+            counts,
+            params: &options.params,
+            tell,
+            notes: Vec::new(),
+            stuck: false,
+            refused: None,
+            kinks: Vec::new(),
+        }
     }
 
     /// Runs one check and tells what it found.
     pub fn run(&mut self, check: Check, body: impl FnOnce(&mut Self) -> Result<String, Stop>) {
         if self.stuck {
             let said = "an earlier failure leaves nothing to check".into();
-            return (self.tell)(Event::Finished(Finding {
-                check,
-                verdict: Verdict::NotRun,
-                said,
-                notes: Vec::new(),
-            }));
+            return (self.tell)(Event::Finished(Finding { check, verdict: Verdict::NotRun, said, notes: Vec::new() }));
         }
         (self.tell)(Event::Started(check));
-        let outcome = body(self);
+        let outcome = if check.evaluates() && self.plugin.raw().eval_f64.is_none() {
+            Err(Stop::NotApplicable("it takes whole tensors, and evaluates no log-odds".into()))
+        } else {
+            body(self)
+        };
         self.stuck = matches!(outcome, Err(Stop::Stuck(_)));
         let finding = finding(check, outcome, std::mem::take(&mut self.notes));
         (self.tell)(Event::Finished(finding));
@@ -93,19 +103,21 @@ impl<'a> Exam<'a> {
         self.notes.push(note.into());
     }
 
-    /// Both heads, with the parameters given and each head's defaults for the others.
-    pub fn cases(&self) -> [Case; 2] {
-        [Head::Softmax, Head::Sigmoid].map(|head| {
+    /// The heads that the loss takes, with the parameters given and each head's defaults for the others.
+    pub fn cases(&self) -> Vec<Case> {
+        let heads = [Head::Softmax, Head::Sigmoid].into_iter().filter(|head| Some(*head) != self.refused);
+        let case = |head| {
             let value = |param: &ParamSpec| {
                 let given = self.params.iter().rev().find(|(name, _)| *name == param.name);
                 given.map_or(param.defaults[head as usize], |(_, value)| *value)
             };
             let values = self.plugin.params().iter().map(value).collect();
             Case { head, values, label: head_name(head).to_owned() }
-        })
+        };
+        heads.map(case).collect()
     }
 
-    /// Both heads with one parameter at a time at, or just inside, an edge of its range.
+    /// These heads with one parameter at a time at, or just inside, an edge of its range.
     pub fn edges(&self) -> Vec<Case> {
         let mut all = Vec::new();
         for case in self.cases() {

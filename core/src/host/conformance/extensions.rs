@@ -1,7 +1,7 @@
 //! The optional halves of a loss: its adjustment of logits, and its formula as data.
 
 use super::exam::{Exam, Stop};
-use super::numbers::grid;
+use super::numbers::{exceeds, grid};
 use crate::host::{Adjustment, Expression};
 
 /// What the extensions say is well formed; the recorded formula gives what evaluation gives.
@@ -16,14 +16,17 @@ pub(super) fn check(exam: &mut Exam<'_>) -> Result<String, Stop> {
         let expression = Expression::of(exam.plugin, instance.pointer(), exam.counts.len());
         let Some(expression) = expression.map_err(|error| error.to_string())? else { continue };
         if seen.is_empty() {
-            seen.push(format!("the recorded expression ({} operations) agrees with `eval_f64`", expression.nodes().len()));
+            seen.push(format!(
+                "the recorded expression ({} operations) agrees with `eval_f64`",
+                expression.nodes().len()
+            ));
         }
         for class in exam.classes() {
             for m in grid() {
                 let (want, want_slope) = instance.at(m, class)?;
                 let (got, got_slope) = expression.eval(m, class);
                 for (name, got, want) in [("loss", got, want), ("slope", got_slope, want_slope)] {
-                    if !((got - want).abs() <= 1e-9 * (1.0 + want.abs())) {
+                    if exceeds((got - want).abs(), 1e-9 * (1.0 + want.abs())) {
                         return Err(format!(
                             "{}, class {class}, log-odds {m}: {name} {got} by the recorded expression, {want} by `eval_f64`",
                             case.label
@@ -34,7 +37,7 @@ pub(super) fn check(exam: &mut Exam<'_>) -> Result<String, Stop> {
             }
         }
     }
-    if offered.iter().any(|name| *name == "logit adjustment") {
+    if offered.contains(&"logit adjustment") {
         seen.push("the logit adjustment is well formed".into());
     }
     match seen.as_slice() {

@@ -5,22 +5,43 @@ use super::probe::{BadMessage, Instance, Refusal};
 use crate::ParamKind;
 use crate::host::Plugin;
 
-/// Instances for both heads with the defaults, then at the edges of each parameter's range, each evaluated and freed.
+/// Instances with the defaults, for both heads or the one that the loss is for, then at the edges of each parameter's
+/// range. What a loss refuses in words becomes a note: a head, or parameters that make no sense together.
 pub(super) fn check(exam: &mut Exam<'_>) -> Result<String, Stop> {
+    let mut refusals = Vec::new();
     for case in exam.cases() {
         exam.doing(format!("create, prepare and destroy: {}", case.label));
-        let made = exam.make(&case).map_err(|refusal| Stop::Stuck(format!("{}: {refusal}", case.label)))?;
-        if let Some(breach) = &made.breach {
-            return Err(format!("{}: {breach}", case.label).into());
+        match exam.make(&case) {
+            Ok(made) => {
+                if let Some(breach) = &made.breach {
+                    return Err(format!("{}: {breach}", case.label).into());
+                }
+            }
+            Err(refusal) => refusals.push((case, refusal)),
         }
+    }
+    match refusals.as_slice() {
+        [] => {}
+        [(case, refusal)] if refusal.bad_message.is_none() => {
+            exam.note(format!("no {}: {refusal}", case.label));
+            exam.refused = Some(case.head);
+        }
+        [(case, refusal), ..] => return Err(Stop::Stuck(format!("{}: {refusal}", case.label))),
     }
     let edges = exam.edges();
     for case in &edges {
         exam.doing(format!("create, prepare and destroy: {}", case.label));
-        let made = exam.make(case).map_err(|refusal| {
-            format!("{}: {refusal}; what lies in the declared range must be accepted", case.label)
-        })?;
-        drop(made);
+        match exam.make(case) {
+            Ok(_) => {}
+            Err(refusal) if refusal.bad_message.is_none() => exam.note(format!("{}: {refusal}", case.label)),
+            Err(refusal) => {
+                return Err(format!(
+                    "{}: {refusal}; what lies in the declared range is accepted, or refused in words",
+                    case.label
+                )
+                .into());
+            }
+        }
     }
     for counts in [vec![7], vec![10, 0, 1]] {
         exam.doing(format!("prepare with the counts {counts:?}"));
@@ -36,7 +57,12 @@ pub(super) fn check(exam: &mut Exam<'_>) -> Result<String, Stop> {
             exam.make(&case)?;
         }
     }
-    Ok(format!("instances for both heads, with the defaults and at {} edges of the parameters", edges.len()))
+    let heads: Vec<String> = exam.cases().into_iter().map(|case| case.label).collect();
+    Ok(format!(
+        "instances for the {}, with the defaults and at {} edges of the parameters",
+        heads.join(" and the "),
+        edges.len()
+    ))
 }
 
 /// Values and counts that break the host's promises: each is refused, or does no harm.
@@ -70,7 +96,9 @@ pub(super) fn messages(exam: &mut Exam<'_>) -> Result<String, Stop> {
         match refusal.bad_message {
             None => {}
             Some(BadMessage::Missing) => silent.push(case.label.clone()),
-            Some(bad) => return Err(format!("{}: `{}` refuses, and its message {bad}", case.label, refusal.step).into()),
+            Some(bad) => {
+                return Err(format!("{}: `{}` refuses, and its message {bad}", case.label, refusal.step).into());
+            }
         }
         // A message that does not fit must be cut, not continued; what is cut may end inside a character.
         for size in [1, 8] {
@@ -85,7 +113,10 @@ pub(super) fn messages(exam: &mut Exam<'_>) -> Result<String, Stop> {
         }
     }
     if let [first, ..] = silent.as_slice() {
-        exam.note(format!("{} refusals come without a message, the first of {first}: say what would be right", silent.len()));
+        exam.note(format!(
+            "{} refusals come without a message, the first of {first}: say what would be right",
+            silent.len()
+        ));
     }
     Ok(match seen {
         Some(message) => format!("refusals say why and end within their buffer: “{message}”"),

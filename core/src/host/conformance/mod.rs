@@ -123,6 +123,16 @@ impl Check {
             Self::Extensions => "extensions",
         }
     }
+
+    /// Whether it is about nothing but loss and slope at log-odds, which a loss of whole tensors does not give.
+    fn evaluates(self) -> bool {
+        match self {
+            Self::Finite | Self::Continuity | Self::Derivative | Self::Float32 => true,
+            Self::BatchSize | Self::Determinism | Self::Threads | Self::Instances => true,
+            Self::Handshake | Self::Name | Self::Declarations | Self::LifeCycle => false,
+            Self::Buffers | Self::OutOfRange | Self::Messages | Self::Extensions => false,
+        }
+    }
 }
 
 /// How a check ended.

@@ -4,7 +4,7 @@
 //! are told apart by following the loss against the integral of its slope.
 
 use super::exam::{Exam, Kink, Stop};
-use super::numbers::grid;
+use super::numbers::{exceeds, grid};
 use super::probe::{Instance, Refusal};
 
 /// A place that adaptive integration could not pass.
@@ -73,8 +73,8 @@ fn locate(instance: &Instance<'_>, class: u32, mut a: At, mut b: At) -> Result<O
 /// No jump of the loss over −80…80; jumps of the slope become notes.
 pub(super) fn continuity(exam: &mut Exam<'_>) -> Result<String, Stop> {
     let points: Vec<f64> = grid().collect();
-    // What was found, and for which classes.
-    let mut notes: Vec<(String, Vec<String>)> = Vec::new();
+    // What was found, on which heads, for which classes.
+    let mut notes: Vec<(String, Vec<(String, String)>)> = Vec::new();
     for (number, case) in exam.cases().into_iter().enumerate() {
         let instance = exam.make(&case)?;
         for class in exam.classes() {
@@ -93,13 +93,18 @@ pub(super) fn continuity(exam: &mut Exam<'_>) -> Result<String, Stop> {
                     Some(Place::Kink { m, from, to }) => {
                         exam.kinks.push(Kink { case: number, class, m });
                         let p = 1.0 / (1.0 + (-m).exp());
-                        let what = format!(
-                            "the slope jumps from {from:.6} to {to:.6} at log-odds {m:.6} (p = {p:.4})"
-                        );
-                        let place = format!("class {class} of the {}", case.label);
-                        match notes.iter_mut().find(|(known, _)| *known == what) {
-                            Some((_, places)) => places.push(place),
-                            None => notes.push((what, vec![place])),
+                        let what = format!("the slope jumps from {from:.6} to {to:.6} at log-odds {m:.6} (p = {p:.4})");
+                        let at = match notes.iter().position(|(known, _)| *known == what) {
+                            Some(at) => at,
+                            None => {
+                                notes.push((what, Vec::new()));
+                                notes.len() - 1
+                            }
+                        };
+                        let places = &mut notes[at].1;
+                        match places.iter_mut().find(|(label, _)| *label == case.label) {
+                            Some((_, classes)) => *classes += &format!(", {class}"),
+                            None => places.push((case.label.clone(), class.to_string())),
                         }
                     }
                     None => {}
@@ -113,7 +118,8 @@ pub(super) fn continuity(exam: &mut Exam<'_>) -> Result<String, Stop> {
     }
     let all = notes.len();
     for (what, places) in notes.into_iter().take(NOTES) {
-        exam.note(format!("{what}: {}", places.join(", ")));
+        let place = |(label, classes): &(String, String)| format!("{label}, class {classes}");
+        exam.note(format!("{what}: {}", places.iter().map(place).collect::<Vec<_>>().join("; ")));
     }
     if all > NOTES {
         exam.note(format!("and {} more such places", all - NOTES));
@@ -136,7 +142,7 @@ pub(super) fn derivative(exam: &mut Exam<'_>) -> Result<String, Stop> {
                 let point = at(&instance, m, class)?;
                 let (off, difference) = error_of_slope(&instance, class, point)?;
                 worst = worst.max(off);
-                if !(off <= 1e-6) {
+                if exceeds(off, 1e-6) {
                     return Err(format!(
                         "{}, class {class}, log-odds {m}: the slope is {}, but the loss changes by {difference} per unit",
                         case.label, point.slope

@@ -4,12 +4,13 @@ use imbalance_core::host::Loss;
 use tch::{Kind, Tensor};
 
 use super::node::with_gradients;
-use super::softmax::{gradients_in_place, summary};
+use super::softmax::{gradients_in_place, softmax_loss_with, summary};
 use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors};
 
 /// The loss of the logits `hidden · weightᵀ + bias`, of which never more than `chunk` rows exist at once.
 ///
-/// All gradients are computed on the way, so that the backward pass only scales them.
+/// All gradients are computed on the way, so that the backward pass only scales them. A loss that takes whole tensors gets
+/// all logits at once, and the hidden states as the features.
 ///
 /// # Shapes
 /// - `hidden`: `[n, width]`; `weight`: `[classes, width]`; `bias`: `[classes]`, if any
@@ -36,6 +37,11 @@ pub fn linear_softmax_loss(
     };
     if chunk < 1 {
         return Err(LossHeadError::Tensor(format!("chunks of {chunk} rows; at least 1 is needed")));
+    }
+    if loss.is_whole_tensor() {
+        let logits = hidden.f_linear(weight, bias)?;
+        let options = HeadOptions { features: options.features.or(Some(hidden)), ..*options };
+        return softmax_loss_with(loss, logits, targets, &options);
     }
     let inputs: Vec<&Tensor> = [Some(hidden), Some(weight), bias].into_iter().flatten().collect();
     let differentiate = inputs.iter().any(|input| input.requires_grad());

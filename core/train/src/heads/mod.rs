@@ -12,10 +12,12 @@ mod linear;
 mod node;
 mod sigmoid;
 mod softmax;
+mod whole;
 
 pub use linear::linear_softmax_loss;
 pub use sigmoid::{sigmoid_gradients, sigmoid_loss};
 pub use softmax::{softmax_gradients, softmax_loss, softmax_loss_with};
+pub use whole::{check_libtorch, whole_tensor_loss};
 
 /// Why a loss could not be put on a tensor.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,8 @@ pub struct HeadOptions<'a> {
     pub weights: Option<&'a Tensor>,
     /// What [`HeadLoss::denominator`] is.
     pub reduction: Reduction,
+    /// What the logits were made from, `[n, width]`, for a loss of whole tensors that asks for it.
+    pub features: Option<&'a Tensor>,
 }
 
 /// A loss over a batch of logits.

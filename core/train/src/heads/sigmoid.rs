@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::formula::{Classes, Formula};
 use super::node::with_gradients;
 use super::softmax::{first, row_weights};
-use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors, numbers};
+use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors, numbers, whole};
 
 /// The loss of `logits` `[n, columns]` at `targets` `[n]` (int64): a class, −1 for background, −2 for ignored.
 ///
@@ -23,6 +23,9 @@ pub fn sigmoid_loss(
     options: &HeadOptions<'_>,
 ) -> Result<HeadLoss, LossHeadError> {
     check_tensors(&logits, targets, options)?;
+    if loss.is_whole_tensor() {
+        return whole::head_loss(Head::Sigmoid, loss, &logits, targets, options);
+    }
     let differentiate = logits.requires_grad();
     let (values, gradient) = tch::no_grad(|| -> Result<_, LossHeadError> {
         if options.path.fused(&logits)? {
@@ -58,6 +61,9 @@ pub fn sigmoid_gradients(
     options: &HeadOptions<'_>,
 ) -> Result<Gradients, LossHeadError> {
     check_tensors(logits, targets, options)?;
+    if loss.is_whole_tensor() {
+        return whole::gradients(Head::Sigmoid, loss, logits, targets, options);
+    }
     tch::no_grad(|| {
         if !options.path.fused(logits)? {
             return by_tensors(loss, logits, targets, options);

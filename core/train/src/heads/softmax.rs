@@ -1,11 +1,12 @@
 //! The softmax head.
 
+use imbalance_core::Head;
 use imbalance_core::host::{Element, HeadError, Loss, SoftmaxHead, bf16};
 use tch::{Device, Kind, Tensor};
 
 use super::formula::{Classes, Formula};
 use super::node::with_gradients;
-use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors, numbers, softplus};
+use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors, numbers, softplus, whole};
 
 /// The loss of `logits` `[n, classes]` at `targets` `[n]` (int64), by the path that suits their device.
 ///
@@ -31,6 +32,9 @@ pub fn softmax_loss_with(
     options: &HeadOptions<'_>,
 ) -> Result<HeadLoss, LossHeadError> {
     check_tensors(&logits, targets, options)?;
+    if loss.is_whole_tensor() {
+        return whole::head_loss(Head::Softmax, loss, &logits, targets, options);
+    }
     let differentiate = logits.requires_grad();
     let of_rows = tch::no_grad(|| -> Result<Gradients, LossHeadError> {
         if differentiate {
@@ -99,6 +103,9 @@ pub fn softmax_gradients(
     options: &HeadOptions<'_>,
 ) -> Result<Gradients, LossHeadError> {
     check_tensors(logits, targets, options)?;
+    if loss.is_whole_tensor() {
+        return whole::gradients(Head::Softmax, loss, logits, targets, options);
+    }
     tch::no_grad(|| {
         if !options.path.fused(logits)? {
             return by_tensors(loss, logits, targets, options);

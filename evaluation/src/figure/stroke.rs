@@ -1,0 +1,73 @@
+//! How a line looks: colour, dashes, width.
+
+/// A colour, red, green and blue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Colour(pub u8, pub u8, pub u8);
+
+impl Colour {
+    /// Colours that readers with any colour vision can tell apart on white (Okabe and Ito, 2008; their yellow is too
+    /// light for a line).
+    pub const PALETTE: [Self; 7] = [
+        Self(0, 114, 178),
+        Self(213, 94, 0),
+        Self(0, 158, 115),
+        Self(204, 121, 167),
+        Self(86, 180, 233),
+        Self(230, 159, 0),
+        Self(0, 0, 0),
+    ];
+    /// For what stands for no curve of its own, such as the dashes in a legend.
+    pub const INK: Self = Self(64, 64, 64);
+    /// For a curve that others are compared with.
+    pub const REFERENCE: Self = Self(170, 170, 170);
+
+    /// The colour of curve number `index`; after the last of the palette, the first again.
+    pub fn of(index: usize) -> Self {
+        Self::PALETTE[index % Self::PALETTE.len()]
+    }
+}
+
+/// Whether a line is interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dash {
+    /// It is not.
+    Solid,
+    /// Long dashes.
+    Dashed,
+    /// Dots.
+    Dotted,
+}
+
+impl Dash {
+    /// Length of a dash and of a gap, in CSS pixels.
+    pub(super) fn lengths(self) -> Option<(f64, f64)> {
+        match self {
+            Self::Solid => None,
+            Self::Dashed => Some((8.0, 4.0)),
+            Self::Dotted => Some((2.0, 3.0)),
+        }
+    }
+}
+
+/// Colour, dashes and width of a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stroke {
+    /// Its colour.
+    pub colour: Colour,
+    /// Its dashes.
+    pub dash: Dash,
+    /// Its width in CSS pixels.
+    pub width: f64,
+}
+
+impl Stroke {
+    /// An uninterrupted line of the usual width.
+    pub fn solid(colour: Colour) -> Self {
+        Self { colour, dash: Dash::Solid, width: 1.8 }
+    }
+
+    /// The same with dashes.
+    pub fn dashed(self, dash: Dash) -> Self {
+        Self { dash, ..self }
+    }
+}
