@@ -133,16 +133,16 @@ fn softmax(loss: &Loss, rows: usize, threads: usize, repeats: usize) -> anyhow::
     let (mut value, mut log_odds, mut gradient) = (vec![0.0; rows], vec![0.0; rows], vec![0.0; logits.len()]);
     let head = SoftmaxHead::new(loss);
     let copy = copy_ms(&logits, &mut gradient, threads, repeats);
-    let fused = median_ms(repeats, || {
-        head.forward_backward(&logits, &targets, &mut value, &mut log_odds, &mut gradient)
-    })?;
+    let fused =
+        median_ms(repeats, || head.forward_backward(&logits, &targets, &mut value, &mut log_odds, &mut gradient))?;
     Ok(entry(loss, [rows, classes], copy, fused, by_tensors(loss, &logits, &targets, repeats)?))
 }
 
 fn sigmoid(loss: &Loss, rows: usize, columns: usize, threads: usize, repeats: usize) -> anyhow::Result<Value> {
     let logits = logits(rows * columns);
     // One anchor in a hundred is of a class.
-    let target = |row: usize| if row.is_multiple_of(100) { ((row * 31) % columns) as i64 } else { SigmoidHead::BACKGROUND };
+    let target =
+        |row: usize| if row.is_multiple_of(100) { ((row * 31) % columns) as i64 } else { SigmoidHead::BACKGROUND };
     let targets: Vec<i64> = (0..rows).map(target).collect();
     let (mut value, mut gradient) = (vec![0.0; rows], vec![0.0; logits.len()]);
     let head = SigmoidHead::new(loss, columns)?;
@@ -167,7 +167,13 @@ fn entry(loss: &Loss, shape: [usize; 2], copy: f64, fused: f64, tensor: Option<f
 fn print_line(entry: &Value) -> std::io::Result<()> {
     let number = |name: &str| entry[name].as_f64();
     let mut out = std::io::stdout().lock();
-    write!(out, "{:28} {:8} {:>16}", entry["loss"].as_str().unwrap_or(""), entry["head"].as_str().unwrap_or(""), entry["shape"].to_string())?;
+    write!(
+        out,
+        "{:28} {:8} {:>16}",
+        entry["loss"].as_str().unwrap_or(""),
+        entry["head"].as_str().unwrap_or(""),
+        entry["shape"].to_string()
+    )?;
     for (name, unit) in [
         ("copy_ms", "ms a copy"),
         ("fused_ms", "ms fused"),

@@ -3,10 +3,10 @@
 use std::marker::PhantomData;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-pub use crate::isa::{Baseline, Isa, LANES, OneClass};
+use crate::isa::ROUND;
 #[cfg(target_arch = "x86_64")]
 pub use crate::isa::{Avx2, Avx512};
-use crate::isa::ROUND;
+pub use crate::isa::{Baseline, Isa, LANES, OneClass};
 use crate::real::PerClassTable;
 use crate::{LogOdds, Real};
 

@@ -11,10 +11,10 @@ use imbalance_core::host::{Loss, Plugin};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_dialogue::model::{Batch, LstmConfig, LstmModel, ReplyModel, Special};
 use imbalance_train::clipping::{clip_factor, gradient_norm};
+use imbalance_train::heads::softmax_loss;
 use imbalance_train::memory::peak_resident_bytes;
 use imbalance_train::set_threads;
 use imbalance_train::sgd::{Sgd, SgdConfig};
-use imbalance_train::heads::softmax_loss;
 use tch::Device;
 use tch::nn::VarStore;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imbalance_core::host::{HeadError, Loss};
-use imbalance_train::heads::{HeadLoss, LossHeadError, softmax_loss};
+use imbalance_train::heads::{HeadLoss, HeadOptions, LossHeadError, LossPath, softmax_loss_with};
 use imbalance_train::{BatchLoss, Goal, LossPhase, Sampling, Task, TrainError};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
@@ -22,6 +22,7 @@ pub(crate) struct DialogueTask<'a> {
     pub base: Option<&'a Loss>,
     pub main: &'a Loss,
     pub batch_size: usize,
+    pub loss_path: LossPath,
     pub seed: u64,
 }
 
@@ -48,7 +49,8 @@ impl Task for DialogueTask<'_> {
         let targets = batch.targets();
         let loss = self.loss(phase);
         let logits = logits_for(loss, self.model, &batch, true).map_err(TrainError::task)?;
-        let sum = match softmax_loss(loss, logits, &targets) {
+        let options = HeadOptions { path: self.loss_path, ..HeadOptions::default() };
+        let sum = match softmax_loss_with(loss, logits, &targets, &options) {
             Ok(HeadLoss { sum, .. }) => sum,
             // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
             Err(LossHeadError::Head(HeadError::NotFinite { .. })) => Tensor::from(f32::NAN).set_requires_grad(true),
@@ -58,7 +60,8 @@ impl Task for DialogueTask<'_> {
     }
 
     fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
-        let measured = measure(self.model, self.valid, self.loss(phase), self.batch_size).map_err(|error| match error {
+        let measured = measure(self.model, self.valid, self.loss(phase), self.batch_size, self.loss_path);
+        let measured = measured.map_err(|error| match error {
             DialogueError::Head(LossHeadError::Head(error @ HeadError::NotFinite { .. })) => TrainError::task(format!(
                 "validation: {error}; the training has diverged. A smaller --lr, --clip-norm or a warm-up usually helps"
             )),
@@ -104,7 +107,9 @@ pub(crate) fn measure(
     examples: &Examples,
     loss: &Loss,
     batch_size: usize,
+    path: LossPath,
 ) -> Result<Measured, DialogueError> {
+    let options = HeadOptions { path, ..HeadOptions::default() };
     let (mut sum, mut nll, mut tokens) = (0.0, 0.0, 0.0);
     tch::no_grad(|| -> Result<(), DialogueError> {
         for indices in examples.by_length(batch_size) {
@@ -115,7 +120,7 @@ pub(crate) fn measure(
             let scale = model.cosine_scale().filter(|_| takes_cosines(loss, model));
             let own = (scale.is_some() || !loss.adjustment().keeps_logits())
                 .then(|| negative_log_likelihood(&(&logits * scale.unwrap_or(1.0)), &targets));
-            let measured = softmax_loss(loss, logits, &targets)?;
+            let measured = softmax_loss_with(loss, logits, &targets, &options)?;
             sum += measured.total;
             nll += own.unwrap_or(measured.negative_log_likelihood);
             tokens += targets.numel() as f64;

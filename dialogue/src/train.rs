@@ -85,6 +85,7 @@ pub fn train(flags: &DialogueFlags, losses: &Losses, config: String) -> Result<E
         base: prepared.base.as_ref(),
         main: &prepared.main,
         batch_size: flags.train.batch_size,
+        loss_path: flags.train.loss_path,
         seed: flags.train.seed,
     };
     Ok(match fit(&mut task, &settings, &mut run, &interrupt)? {
@@ -201,7 +202,8 @@ impl Prepared {
             None => ("valid", &self.corpus.valid),
         };
         let examples = Examples::new(dialogues, &self.vocabulary, flags.data.history_tokens, 0);
-        let Measured { loss, perplexity } = measure(&self.model, &examples, &self.main, flags.train.batch_size)?;
+        let Measured { loss, perplexity } =
+            measure(&self.model, &examples, &self.main, flags.train.batch_size, flags.train.loss_path)?;
         let mut evaluation = evaluate(&self.model, &self.vocabulary, dialogues, &examples, &flags.decode, &self.words)?;
         evaluation.scores.perplexity = Some(perplexity);
         write_lines(&run.path().join(format!("replies-{split}.txt")), &evaluation.replies)?;

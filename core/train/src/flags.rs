@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::heads::LossPath;
 use crate::plateau::PlateauConfig;
 use crate::run_folder::RunMode;
 use crate::sampler::Sampler;
@@ -116,6 +117,10 @@ pub struct TrainFlags {
     /// Epochs that train with --base-loss and --sampler before --loss and --defer-sampler take over
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0)]
     pub defer_epochs: usize,
+
+    /// How losses are computed: by fused kernels (CPU), or by tensor operations (any device)
+    #[arg(long, value_enum, default_value_t)]
+    pub loss_path: LossPath,
 
     /// How often an epoch draws which examples; all but uniform draw with replacement
     #[arg(long, value_enum, default_value_t)]

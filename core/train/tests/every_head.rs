@@ -29,7 +29,8 @@ fn losses(head: Head) -> Vec<Loss> {
     let made = |plugin: &Arc<_>, params: &[(String, f64)]| Loss::new(Arc::clone(plugin), head, params, &counts).ok();
     let smoothed = [("label-smoothing".to_owned(), 0.1)];
     let plugins = PLUGINS.iter();
-    let extra = plugins.clone().filter(|plugin| plugin.id() == "cross-entropy").filter_map(|plugin| made(plugin, &smoothed));
+    let extra =
+        plugins.clone().filter(|plugin| plugin.id() == "cross-entropy").filter_map(|plugin| made(plugin, &smoothed));
     let all: Vec<Loss> = plugins.filter_map(|plugin| made(plugin, &[])).chain(extra).collect();
     assert!(all.len() >= if head == Head::Softmax { 18 } else { 12 }, "{} losses", all.len());
     all
@@ -38,7 +39,9 @@ fn losses(head: Head) -> Vec<Loss> {
 /// Logits of which some rows are nearly certain, rightly and wrongly.
 fn logits() -> Vec<f64> {
     let spread = |row: usize| [1.0, 4.0, 12.0][row % 3];
-    (0..ROWS * COLUMNS).map(|i| f64::from(((i * 7919 + 13) % 1013) as f32 * 0.004 - 2.0) * spread(i / COLUMNS)).collect()
+    (0..ROWS * COLUMNS)
+        .map(|i| f64::from(((i * 7919 + 13) % 1013) as f32 * 0.004 - 2.0) * spread(i / COLUMNS))
+        .collect()
 }
 
 fn softmax_targets() -> Vec<i64> {
@@ -154,7 +157,8 @@ fn check(head: Head, compute: Head2, reference: fn(&Loss, &[f64], &[i64], &[f32]
             let logits = tensor(kind);
             for weights in [None, Some(&weight_tensor)] {
                 let options = HeadOptions { path, ignore_index: Some(IGNORED), weights, ..HeadOptions::default() };
-                let got = compute(&loss, &logits, &target_tensor, &options).unwrap_or_else(|error| panic!("{what}: {error}"));
+                let got =
+                    compute(&loss, &logits, &target_tensor, &options).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let of = weights.map_or(vec![1.0; ROWS], |weights| Vec::<f32>::try_from(weights).unwrap());
                 let want = reference(&loss, &numbers(&logits), targets, &of);
                 assert_eq!(got.gradient.kind(), kind);
@@ -210,7 +214,8 @@ fn graphs_carry_the_same_gradients_and_reductions_divide() {
                     (Some(weight), -1) => weight[COLUMNS],
                     (Some(weight), target) => weight[target as usize],
                 };
-                let counted = Vec::<i64>::try_from(&targets).unwrap().into_iter().zip(Vec::<f32>::try_from(&weights).unwrap());
+                let counted =
+                    Vec::<i64>::try_from(&targets).unwrap().into_iter().zip(Vec::<f32>::try_from(&weights).unwrap());
                 let denominator: f64 = counted
                     .filter(|&(target, _)| target != IGNORED && target != SigmoidHead::IGNORED)
                     .map(|(target, weight)| f64::from(weight) * class_weight(target))
@@ -237,8 +242,7 @@ fn chunks_of_a_linear_head_are_the_whole() {
             let [hidden, weight, bias] =
                 inputs.map(|input| input.detach().to_kind(kind).copy().set_requires_grad(true));
             let options = HeadOptions { path: LossPath::Auto, ..options };
-            let got =
-                linear_softmax_loss(&loss, &hidden, &weight, Some(&bias), &targets, chunk, &options).unwrap();
+            let got = linear_softmax_loss(&loss, &hidden, &weight, Some(&bias), &targets, chunk, &options).unwrap();
             assert!((got.total - whole.total).abs() < 1e-5 * (1.0 + whole.total.abs()), "{what}");
             assert_eq!(got.denominator, whole.denominator);
             let gradients = Tensor::run_backward(&[&got.sum], &[&hidden, &weight, &bias], false, false);
@@ -273,11 +277,16 @@ fn both_paths_refuse_the_same_things_in_the_same_words() {
     for path in [LossPath::Fused, LossPath::Tensor] {
         let options = HeadOptions { path, ignore_index: Some(IGNORED), ..HeadOptions::default() };
         let said = |logits: &Tensor, targets: &[i64], options: &HeadOptions<'_>| {
-            softmax_loss_with(loss, logits.shallow_clone(), &Tensor::from_slice(targets), options).unwrap_err().to_string()
+            softmax_loss_with(loss, logits.shallow_clone(), &Tensor::from_slice(targets), options)
+                .unwrap_err()
+                .to_string()
         };
         let mut targets = softmax_targets();
         targets[3] = 19;
-        assert_eq!(said(&plain, &targets, &options), "row 3: target 19 is out of range, there are 19 classes (0 to 18)");
+        assert_eq!(
+            said(&plain, &targets, &options),
+            "row 3: target 19 is out of range, there are 19 classes (0 to 18)"
+        );
         let mean = HeadOptions { reduction: Reduction::Mean, ..options };
         assert!(said(&plain, &[IGNORED; ROWS], &mean).starts_with("all 37 rows are ignored"));
         for bad in [f64::NAN, f64::INFINITY] {
@@ -287,7 +296,8 @@ fn both_paths_refuse_the_same_things_in_the_same_words() {
             // A row that is ignored may be anything.
             let poisoned = plain.copy();
             let _ = poisoned.get(8).get(2).fill_(bad);
-            let ignored = softmax_gradients(loss, &poisoned, &Tensor::from_slice(&softmax_targets()), &options).unwrap();
+            let ignored =
+                softmax_gradients(loss, &poisoned, &Tensor::from_slice(&softmax_targets()), &options).unwrap();
             assert!(numbers(&ignored.gradient).iter().all(|value| value.is_finite()), "{path}");
             assert!(numbers(&ignored.loss).iter().all(|value| value.is_finite()), "{path}");
         }

@@ -73,7 +73,8 @@ pub fn linear_softmax_loss(
                 gradients[0].f_narrow(0, start, rows)?.f_copy_(&gradient.f_matmul(weight)?)?;
                 let _ = gradients[1].f_addmm_(&gradient.f_transpose(0, 1)?, &hidden)?;
                 if bias.is_some() {
-                    let _ = gradients[2].f_add_(&gradient.f_sum_dim_intlist([0_i64].as_slice(), false, None::<Kind>)?)?;
+                    let _ =
+                        gradients[2].f_add_(&gradient.f_sum_dim_intlist([0_i64].as_slice(), false, None::<Kind>)?)?;
                 }
             }
         }

@@ -147,11 +147,16 @@ fn by_tensors(
     }
     let binary = loss.classes() == 2;
     let adjustment = loss.adjustment();
-    let table = |values: &Vec<f64>| Ok::<_, LossHeadError>(Tensor::f_from_slice(values)?.f_to_kind(kind)?.f_to_device(device)?);
+    let table =
+        |values: &Vec<f64>| Ok::<_, LossHeadError>(Tensor::f_from_slice(values)?.f_to_kind(kind)?.f_to_device(device)?);
     // One entry for each column: the foreground's for all where there are only two classes.
     let of_columns = |values: &Vec<f64>| -> Result<Tensor, LossHeadError> {
         let values = table(values)?;
-        Ok(if binary { values.f_narrow(0, 0, 1)?.f_expand([columns], false)? } else { values.f_narrow(0, 0, columns)? })
+        Ok(if binary {
+            values.f_narrow(0, 0, 1)?.f_expand([columns], false)?
+        } else {
+            values.f_narrow(0, 0, columns)?
+        })
     };
     let scale = adjustment.scale.as_ref().map(of_columns).transpose()?;
     let mut z = logits.f_to_kind(kind)?.f_masked_fill(&ignored.f_unsqueeze(1)?, 0.0)?;

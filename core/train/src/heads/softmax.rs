@@ -203,7 +203,8 @@ fn by_tensors(
         }
     }
     let adjustment = loss.adjustment();
-    let table = |values: &Vec<f64>| Ok::<_, LossHeadError>(Tensor::f_from_slice(values)?.f_to_kind(kind)?.f_to_device(device)?);
+    let table =
+        |values: &Vec<f64>| Ok::<_, LossHeadError>(Tensor::f_from_slice(values)?.f_to_kind(kind)?.f_to_device(device)?);
     let scale = adjustment.scale.as_ref().map(table).transpose()?;
     let mut z = logits.f_to_kind(kind)?;
     if let Some(scale) = &scale {
