@@ -87,6 +87,10 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     };
     for id in &ids {
         let plugin = Arc::new(search.open(id)?);
+        if plugin.is_whole_tensor() {
+            // There is no fused path to compare.
+            continue;
+        }
         if wanted("softmax") {
             for (rows, classes) in SOFTMAX {
                 if let Some(loss) = made(&plugin, Head::Softmax, classes) {

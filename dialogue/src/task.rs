@@ -70,6 +70,13 @@ impl Task for DialogueTask<'_> {
         Ok(BTreeMap::from([("loss".into(), measured.loss), ("perplexity".into(), measured.perplexity)]))
     }
 
+    fn losses(&self) -> Vec<(&'static str, &Loss)> {
+        [("base", self.base), ("main", Some(self.main))]
+            .into_iter()
+            .filter_map(|(name, loss)| Some((name, loss?)))
+            .collect()
+    }
+
     fn monitor(&self) -> (&str, Goal) {
         ("loss", Goal::Minimise)
     }

@@ -76,7 +76,10 @@ pub fn run(matches: &ArgMatches, flags: &LossFlags) -> anyhow::Result<()> {
     let batch = Batch::read(&bytes).with_context(|| format!("{}", input.display()))?;
     let ignore_index = matches.get_one::<i64>("ignore-index").copied();
     let word = |name: &str| matches.get_one::<String>(name).map(String::as_str).unwrap_or_default();
-    let tensors = word("loss-path") == "tensor";
+    let tensors = match word("loss-path") {
+        "auto" => loss.is_whole_tensor(),
+        path => path == "tensor",
+    };
     let applied = match (tensors, batch.dtype) {
         (true, _) => by_tensors(&loss, &batch, ignore_index),
         (false, Dtype::BF16) => batch.fused::<bf16>(&loss, ignore_index),

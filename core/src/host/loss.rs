@@ -60,7 +60,7 @@ pub enum EvalError {
     },
     /// The loss is no function of the log-odds.
     #[error(
-        "loss `{id}` takes whole tensors: it has no formula of the log-odds to evaluate; `losses apply` and training give it logits"
+        "loss `{id}` takes whole tensors: it has no formula of the log-odds to evaluate; training and `losses apply --loss-path tensor` give it logits"
     )]
     WholeTensor {
         /// The loss.

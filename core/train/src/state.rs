@@ -1,5 +1,7 @@
 //! Where a run stands, apart from its tensors.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::early_stopping::EarlyStopping;
@@ -51,6 +53,9 @@ pub struct TrainState {
     pub stopping: EarlyStopping,
     /// Lines of metrics.jsonl that belong to the steps taken.
     pub records: u64,
+    /// What losses accumulated, by the task's names for them, in hexadecimal; without those that accumulate nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub losses: BTreeMap<String, String>,
     /// [`crate::run_folder::RunFolder::settings_hash`] of the run.
     pub settings: String,
 }
@@ -67,6 +72,7 @@ impl TrainState {
             plateau: Plateau::default(),
             stopping: EarlyStopping::default(),
             records: 0,
+            losses: BTreeMap::new(),
             settings: settings.to_string(),
         }
     }

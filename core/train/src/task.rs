@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use imbalance_core::host::Loss;
 use tch::Tensor;
 use tch::nn::VarStore;
 
@@ -69,6 +70,11 @@ pub trait Task {
     /// The validation metric that selects the best checkpoint and drives the plateau schedule and
     /// early stopping.
     fn monitor(&self) -> (&str, Goal);
+
+    /// The losses by name, so that what they accumulate (seesaw's counts, say) goes into the checkpoints.
+    fn losses(&self) -> Vec<(&'static str, &Loss)> {
+        Vec::new()
+    }
 
     /// What [`BatchLoss::units`] counts, in the plural.
     fn units_name(&self) -> &str {

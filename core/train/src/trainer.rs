@@ -111,7 +111,21 @@ fn restore(task: &dyn Task, sgd: &mut Sgd, run: &RunFolder) -> Result<TrainState
         return Err(checkpoint.mismatch("it was written with other settings than this run's".into()).into());
     }
     checkpoint.load(task.variables(), sgd)?;
+    for (name, loss) in task.losses() {
+        if let Some(digits) = checkpoint.state().losses.get(name) {
+            let bytes =
+                bytes_of(digits).ok_or_else(|| checkpoint.mismatch(format!("the state of {name} is damaged")))?;
+            loss.restore(&bytes).map_err(|error| checkpoint.mismatch(error.to_string()))?;
+        }
+    }
     Ok(checkpoint.state().clone())
+}
+
+/// The bytes of an even number of hexadecimal digits.
+fn bytes_of(digits: &str) -> Option<Vec<u8>> {
+    let pair = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    if rest.is_empty() { pairs.iter().map(pair).collect() } else { None }
 }
 
 struct Fit<'a> {
@@ -325,6 +339,7 @@ impl Fit<'_> {
         self.state.epoch_loss = LossSum::default();
         self.state.records = self.metrics.records();
         // Best before last: a crash between the two repeats the epoch, which writes the same best again.
+        self.note_losses()?;
         if improved {
             self.check_weights()?;
             checkpoint::save(&self.run.best_checkpoint(), self.task.variables(), None, &self.state, None)?;
@@ -341,8 +356,22 @@ impl Fit<'_> {
         Ok(())
     }
 
+    /// Puts what the losses accumulated into the state.
+    fn note_losses(&mut self) -> Result<(), TrainError> {
+        self.state.losses.clear();
+        for (name, loss) in self.task.losses() {
+            let bytes = loss.state().map_err(TrainError::task)?;
+            if !bytes.is_empty() {
+                let digits = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.state.losses.insert(name.to_owned(), digits);
+            }
+        }
+        Ok(())
+    }
+
     fn save(&mut self) -> Result<(), TrainError> {
         self.check_weights()?;
+        self.note_losses()?;
         self.metrics.sync()?;
         self.state.records = self.metrics.records();
         let (last, previous) = (self.run.last_checkpoint(), self.run.previous_checkpoint());

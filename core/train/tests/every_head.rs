@@ -94,8 +94,8 @@ fn softmax_reference(loss: &Loss, logits: &[f64], targets: &[i64], weights: &[f3
         let mean = z.iter().sum::<f64>() / COLUMNS as f64;
         let weight = f64::from(weights[row]);
         all.loss[row] = weight * (value + label_smoothing * (z[target] - mean));
-        for j in 0..COLUMNS {
-            let of_formula = if j == target { slope } else { -slope * (z[j] - largest).exp() / sum };
+        for (j, &z) in z.iter().enumerate() {
+            let of_formula = if j == target { slope } else { -slope * (z - largest).exp() / sum };
             let own = if j == target { 1.0 } else { 0.0 };
             let of_smoothing = label_smoothing * (own - 1.0 / COLUMNS as f64);
             all.gradient[row * COLUMNS + j] = weight * (of_formula + of_smoothing) * entry(scale, j, 1.0);

@@ -104,7 +104,7 @@ fn tensors_of_another_kind_or_shape_are_refused() {
     let targets = Tensor::from_slice(&[0_i64, 1]);
     let said = |logits: Tensor, targets: &Tensor| softmax_loss(&loss, logits, targets).unwrap_err().to_string();
     let logits = |kind, rows| Tensor::zeros([rows, CLASSES], (kind, Device::Cpu));
-    assert!(said(logits(Kind::Double, 2), &targets).contains("logits are Double [2, 33]"));
+    assert!(said(logits(Kind::Int64, 2), &targets).contains("logits are Int64 [2, 33]"));
     assert!(said(logits(Kind::Float, 3), &targets).contains("expected Int64 [3]"));
     assert!(said(logits(Kind::Float, 2), &targets.to_kind(Kind::Float)).contains("targets are Float"));
     assert!(said(logits(Kind::Float, 2), &Tensor::from_slice(&[0_i64, 33])).contains("row 1: target 33"));

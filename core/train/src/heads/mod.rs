@@ -157,6 +157,10 @@ fn check_tensors(logits: &Tensor, targets: &Tensor, options: &HeadOptions<'_>) -
 ///
 /// # Safety
 /// `tensor` must be contiguous, on the CPU, of the kind that `T` is; nobody else may use its memory meanwhile.
+#[allow(
+    clippy::mut_from_ref,
+    reason = "a tensor is a handle; that the memory is nobody else's is the caller's promise"
+)]
 unsafe fn numbers<T>(tensor: &Tensor) -> &mut [T] {
     let from = tensor.data_ptr().cast::<T>();
     // SAFETY: the caller's promise; libtorch's pointer to nothing may be null.
