@@ -136,6 +136,20 @@ fn a_finished_run_can_be_made_longer() {
 }
 
 #[test]
+fn what_a_loss_accumulated_is_gone_on_from() {
+    let lab = Lab::new();
+    let plugins = support::every_plugin();
+    // Seesaw counts the examples of each class that it has seen, and weighs by them.
+    let flags = ["--plugin-dir", plugins.path().to_str().unwrap(), "--loss", "seesaw", "--defer-epochs", "0"];
+    let flags = [&flags[..], &["--schedule", "constant", "--epochs"]].concat();
+    succeeds(&mut lab.train("whole", &[&flags[..], &["3"]].concat()));
+    succeeds(&mut lab.train("longer", &[&flags[..], &["2"]].concat()));
+    succeeds(&mut lab.train("longer", &[&flags[..], &["3", "--resume"]].concat()));
+    assert!(lab.bytes("longer/checkpoints/last.safetensors") == lab.bytes("whole/checkpoints/last.safetensors"));
+    assert_eq!(lab.metrics("longer"), lab.metrics("whole"));
+}
+
+#[test]
 fn the_built_in_corpus_resumes_to_the_same_bytes() {
     let lab = Lab::new();
     let flags = ["dialogue", "--hidden", "16", "--embedding", "8", "--history-tokens", "16", "--max-length", "8"];
