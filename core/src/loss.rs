@@ -46,6 +46,9 @@ pub trait ImbalanceLoss: Sized + Send + Sync + 'static {
     fn new(params: &Params, classes: &ClassCounts) -> Result<Self, LossError>;
 
     /// ℓ(m, class). Must be finite, with a finite derivative, for every finite m.
+    ///
+    /// Mark it `#[inline(always)]`: as a function of its own it would be compiled without the instructions that the
+    /// processor has, and be several times slower.
     fn pointwise<R: Real>(&self, m: LogOdds<R>, class: Class<R>) -> R;
 
     /// What is done to the logits before the formula sees them; nothing unless the loss says so.
