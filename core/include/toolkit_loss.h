@@ -134,7 +134,8 @@ enum toolkit_node_op {
     TOOLKIT_NODE_P = 10,             /* 1/(1+exp(-a)) */
     TOOLKIT_NODE_NOT_P = 11,         /* 1/(1+exp(a)) */
     TOOLKIT_NODE_LOG_P = 12,         /* -log1p(exp(-a)) */
-    TOOLKIT_NODE_LOG_NOT_P = 13      /* -log1p(exp(a)) */
+    TOOLKIT_NODE_LOG_NOT_P = 13,     /* -log1p(exp(a)) */
+    TOOLKIT_NODE_LN = 14             /* log(a) */
 };
 
 typedef struct toolkit_loss_node {

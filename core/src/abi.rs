@@ -169,6 +169,8 @@ pub const NODE_NOT_P: u32 = 11;
 pub const NODE_LOG_P: u32 = 12;
 /// `log(1 − σ(a))`.
 pub const NODE_LOG_NOT_P: u32 = 13;
+/// `log a`
+pub const NODE_LN: u32 = 14;
 
 /// One operation of a recorded formula.
 #[derive(Clone, Copy, Debug, PartialEq)]

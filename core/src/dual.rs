@@ -113,6 +113,11 @@ impl<R: Real> Real for Dual<R> {
     }
 
     #[inline(always)]
+    fn ln(self) -> Self {
+        Self { value: self.value.ln(), slope: self.slope / self.value }
+    }
+
+    #[inline(always)]
     fn select_greater(self, threshold: Self, then: Self, otherwise: Self) -> Self {
         Self {
             value: self.value.select_greater(threshold.value, then.value, otherwise.value),
@@ -145,7 +150,7 @@ mod tests {
             let of = m.log_odds();
             let ratio = (of.p() * 3.0 + 0.5) / (of.not_p() + 1.0) - of.log_p() * of.log_not_p();
             let powered = of.p_pow(1.7) - of.not_p_pow(0.5) / 2.0;
-            ratio + m.select_greater(R::constant(0.25), powered, -powered * of.value()) - 0.125
+            ratio + (of.p() + 0.01).ln() + m.select_greater(R::constant(0.25), powered, -powered * of.value()) - 0.125
         }
         for step in -40..=40 {
             let m = f64::from(step) * 0.5 + 0.1;

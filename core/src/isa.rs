@@ -12,6 +12,9 @@ pub const LANES: usize = 16;
 /// Adding it to a float32 rounds to an integer, which then stands in the low bits.
 pub(crate) const ROUND: f32 = 12_582_912.0;
 
+/// The bits of √½.
+const ROOT_HALF: i32 = std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32;
+
 /// An instruction set. Being a type of its own, each gives formulas of its own, which the compiler can inline into the
 /// function that enables the set's instructions.
 ///
@@ -39,6 +42,8 @@ pub trait Isa: Copy + 'static {
     fn abs(a: Self::Vector) -> Self::Vector;
     /// `then` where `a > b`, else `otherwise`.
     fn select_greater(a: Self::Vector, b: Self::Vector, then: Self::Vector, otherwise: Self::Vector) -> Self::Vector;
+    /// `(f, e)` with `a = f · 2^e`, `√½ ≤ f < √2` and whole `e`, for positive normal `a`.
+    fn split(a: Self::Vector) -> (Self::Vector, Self::Vector);
     /// `mantissa · 2^n` for whole `n` in −151…129. Sets without an instruction for it take two factors, so that results
     /// below the smallest normal number round instead of vanishing.
     fn scale(mantissa: Self::Vector, n: Self::Vector) -> Self::Vector;
@@ -72,6 +77,10 @@ impl<I: Isa> Isa for OneClass<I> {
     #[inline(always)]
     fn splat(value: f32) -> I::Vector {
         I::splat(value)
+    }
+    #[inline(always)]
+    fn split(a: I::Vector) -> (I::Vector, I::Vector) {
+        I::split(a)
     }
     forward! {
         add(a, b);
@@ -109,6 +118,7 @@ macro_rules! x86 {
         neg: |$negated:ident| $neg:expr,
         abs: |$signed:ident| $abs:expr,
         select: |$a:ident, $b:ident, $then:ident, $otherwise:ident| $select:expr,
+        split: |$whole:ident| $split:expr,
         scale: |$mantissa:ident, $n:ident| $scale:expr,
     ) => {
         impl Isa for $isa {
@@ -183,6 +193,16 @@ macro_rules! x86 {
                 out
             }
             #[inline(always)]
+            fn split(a: Self::Vector) -> (Self::Vector, Self::Vector) {
+                let (mut fraction, mut exponent) = (a, a);
+                for i in 0..$count {
+                    let $whole = a[i];
+                    // SAFETY: runs only where the set is.
+                    (fraction[i], exponent[i]) = unsafe { $split };
+                }
+                (fraction, exponent)
+            }
+            #[inline(always)]
             fn scale(mantissa: Self::Vector, n: Self::Vector) -> Self::Vector {
                 let mut out = mantissa;
                 for i in 0..$count {
@@ -211,7 +231,7 @@ macro_rules! x86 {
 mod x86_64 {
     use std::arch::x86_64::*;
 
-    use super::{Avx2, Avx512, Baseline, Isa, LANES};
+    use super::{Avx2, Avx512, Baseline, Isa, LANES, ROOT_HALF};
 
     x86! {
         Avx512, [__m512; 1], _mm512_set1_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_max_ps, _mm512_min_ps,
@@ -219,6 +239,13 @@ mod x86_64 {
         neg: |a| _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), _mm512_set1_epi32(i32::MIN))),
         abs: |a| _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(i32::MAX))),
         select: |a, b, then, otherwise| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), otherwise, then),
+        split: |a| {
+            let bits = _mm512_castps_si512(a);
+            let above = _mm512_sub_epi32(bits, _mm512_set1_epi32(ROOT_HALF));
+            let exponent = _mm512_srai_epi32::<23>(above);
+            let fraction = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(exponent));
+            (_mm512_castsi512_ps(fraction), _mm512_cvtepi32_ps(exponent))
+        },
         scale: |mantissa, n| _mm512_scalef_ps(mantissa, n),
     }
 
@@ -228,6 +255,13 @@ mod x86_64 {
         neg: |a| _mm256_xor_ps(a, _mm256_set1_ps(-0.0)),
         abs: |a| _mm256_andnot_ps(_mm256_set1_ps(-0.0), a),
         select: |a, b, then, otherwise| _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)),
+        split: |a| {
+            let bits = _mm256_castps_si256(a);
+            let above = _mm256_sub_epi32(bits, _mm256_set1_epi32(ROOT_HALF));
+            let exponent = _mm256_srai_epi32::<23>(above);
+            let fraction = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(exponent));
+            (_mm256_castsi256_ps(fraction), _mm256_cvtepi32_ps(exponent))
+        },
         scale: |mantissa, n| {
             let n = _mm256_cvtps_epi32(n);
             let half = _mm256_srai_epi32::<1>(n);
@@ -244,6 +278,13 @@ mod x86_64 {
         select: |a, b, then, otherwise| {
             let greater = _mm_cmpgt_ps(a, b);
             _mm_or_ps(_mm_and_ps(greater, then), _mm_andnot_ps(greater, otherwise))
+        },
+        split: |a| {
+            let bits = _mm_castps_si128(a);
+            let above = _mm_sub_epi32(bits, _mm_set1_epi32(ROOT_HALF));
+            let exponent = _mm_srai_epi32::<23>(above);
+            let fraction = _mm_sub_epi32(bits, _mm_slli_epi32::<23>(exponent));
+            (_mm_castsi128_ps(fraction), _mm_cvtepi32_ps(exponent))
         },
         scale: |mantissa, n| {
             let n = _mm_cvtps_epi32(n);
@@ -297,6 +338,11 @@ impl Isa for Baseline {
     }
     fn select_greater(a: Self::Vector, b: Self::Vector, then: Self::Vector, otherwise: Self::Vector) -> Self::Vector {
         std::array::from_fn(|i| if a[i] > b[i] { then[i] } else { otherwise[i] })
+    }
+    fn split(a: Self::Vector) -> (Self::Vector, Self::Vector) {
+        let exponent = a.map(|a| (a.to_bits() as i32 - ROOT_HALF) >> 23);
+        let fraction = std::array::from_fn(|i| f32::from_bits((a[i].to_bits() as i32 - (exponent[i] << 23)) as u32));
+        (fraction, exponent.map(|exponent| exponent as f32))
     }
     fn scale(mantissa: Self::Vector, n: Self::Vector) -> Self::Vector {
         let power = |n: i32| f32::from_bits(((n + 127) << 23) as u32);

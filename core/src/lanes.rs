@@ -157,6 +157,24 @@ impl<I: Isa> Lanes<I> {
         Self::of(I::scale(poly.0, n.0))
     }
 
+    /// `log self` for positive normal lanes: `e·log 2 + 2·atanh((f − 1)/(f + 1))` for `self = f·2^e`.
+    #[inline(always)]
+    fn ln(self) -> Self {
+        let (f, e) = I::split(self.0);
+        let (f, e) = (Self::of(f), Self::of(e));
+        let s = (f - Self::splat(1.0)) / (f + Self::splat(1.0));
+        let square = s * s;
+        let poly = Self::splat(2.0 / 11.0)
+            .mul_add(square, Self::splat(2.0 / 9.0))
+            .mul_add(square, Self::splat(2.0 / 7.0))
+            .mul_add(square, Self::splat(2.0 / 5.0))
+            .mul_add(square, Self::splat(2.0 / 3.0))
+            .mul_add(square, Self::splat(2.0));
+        // log 2 in two parts, of which the first times any exponent is exact.
+        let low = e.mul_add(Self::splat(1.428_606_8e-6), s * poly);
+        e.mul_add(Self::splat(0.693_145_75), low)
+    }
+
     /// `log(1 + t)` and `1/(1 + t)` for `t = self` in 0…1, of one division; the logarithm is `2·atanh(t / (2 + t))`,
     /// without cancellation for tiny t.
     #[inline(always)]
@@ -230,6 +248,11 @@ impl<I: Isa> Real for Lanes<I> {
     }
 
     #[inline(always)]
+    fn ln(self) -> Self {
+        Lanes::ln(self)
+    }
+
+    #[inline(always)]
     fn product_plus(self, factor: Self, addend: Self) -> Self {
         self.mul_add(factor, addend)
     }
@@ -275,6 +298,18 @@ mod tests {
     }
 
     #[test]
+    fn ln_is_that_of_float64() {
+        for step in 1..400_000 {
+            // 1e-36 to 1e36, and closely around 1.
+            for x in [(step as f32 * 4.15e-4 - 83.0).exp(), 0.5 + step as f32 * 2.5e-6] {
+                let (got, want) = (Lanes::<Baseline>::splat(x).ln().to_array()[5], f64::from(x).ln());
+                let bound = 3e-7 * want.abs() + 6e-8 * (f64::from(x) - 1.0).abs().min(1.0);
+                assert!((f64::from(got) - want).abs() <= bound, "log {x}: {got} against {want}");
+            }
+        }
+    }
+
+    #[test]
     fn exp_keeps_nan_and_the_ends() {
         let exp = |x| Lanes::<Baseline>::splat(x).exp().to_array()[0];
         assert!(exp(f32::NAN).is_nan());
@@ -307,7 +342,7 @@ mod tests {
         let of = m.log_odds();
         let sum = of.log_p * of.p + of.log_not_p / (of.not_p + 1.5) - m.min(Lanes::splat(2.0)) * 0.25;
         let chosen = m.select_greater(Lanes::splat(0.5), (-sum).exp(), sum.max(Lanes::splat(-3.0)));
-        chosen.mul_add(of.p, m).to_array()
+        chosen.mul_add(of.p, m + (of.p + Lanes::splat(0.01)).ln()).to_array()
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -32,6 +32,10 @@ pub trait Real:
     /// `e^self`.
     fn exp(self) -> Self;
 
+    /// `log self`, for positive numbers that are not denormal. Logarithms of p and 1 − p are in [`LogOdds`], exact where
+    /// those vanish.
+    fn ln(self) -> Self;
+
     /// `self · factor + addend`, in one instruction where there is one.
     #[inline(always)]
     fn product_plus(self, factor: Self, addend: Self) -> Self {
@@ -76,6 +80,11 @@ impl Real for f64 {
     #[inline(always)]
     fn exp(self) -> Self {
         self.exp()
+    }
+
+    #[inline(always)]
+    fn ln(self) -> Self {
+        self.ln()
     }
 
     #[inline(always)]

@@ -98,6 +98,10 @@ impl Real for Recorder {
         push(abi::NODE_EXP, [self.0, 0, 0, 0], 0.0)
     }
 
+    fn ln(self) -> Self {
+        push(abi::NODE_LN, [self.0, 0, 0, 0], 0.0)
+    }
+
     fn select_greater(self, threshold: Self, then: Self, otherwise: Self) -> Self {
         push(abi::NODE_SELECT_GREATER, [self.0, threshold.0, then.0, otherwise.0], 0.0)
     }

@@ -9,7 +9,7 @@ use clap::{ArgMatches, Command, FromArgMatches as _};
 use imbalance_core::Head;
 use imbalance_dialogue::{DialogueFlags, Ended, Losses, RECIPES, TrainedRun};
 use imbalance_evaluation::dialogue::table;
-use imbalance_train::RunFolder;
+use imbalance_train::{RunError, RunFolder, TrainError};
 
 use super::{command, wait_passively};
 use crate::failure::Interrupted;
@@ -18,10 +18,7 @@ use crate::recipe::Recipe;
 
 /// The settings that `args` name, each beating the ones before: those of a run to resume, the recipe, `--config`.
 fn recipes(args: &[OsString]) -> anyhow::Result<Vec<Recipe>> {
-    let resumed = peek(args, "run").pop().filter(|_| args.iter().any(|arg| arg == "--resume"));
-    // Without one, opening the run says what is missing.
-    let stored = resumed.and_then(|run| Some((run, RunFolder::stored_config(Path::new(run)).ok()?)));
-    let stored = stored.map(|(run, text)| Recipe::parse(&format!("{run}/config.toml"), &text)).transpose()?;
+    let stored = stored(args)?.map(|(_, stored)| stored);
     let config = peek(args, "config").pop().map(|path| Recipe::read(Path::new(path))).transpose()?;
     let given = |key: &str| {
         let of_config = || config.as_ref().and_then(|config| config.value(key));
@@ -34,6 +31,28 @@ fn recipes(args: &[OsString]) -> anyhow::Result<Vec<Recipe>> {
     let built_in = built_in.map(|(name, text)| Recipe::parse(&format!("recipe {name}"), text)).transpose()?;
     Ok([stored, built_in, config].into_iter().flatten().collect())
 }
+
+/// A run goes on with the losses that it began with. Said here, since the stored parameters of one loss are unknown flags
+/// to another.
+fn refuse_another_loss(args: &[OsString]) -> anyhow::Result<()> {
+    let Some((run, stored)) = stored(args)? else { return Ok(()) };
+    for key in ["loss", "base-loss"] {
+        let Some(now) = peek(args, key).pop() else { continue };
+        let Some(before) = stored.value(key).filter(|before| before != now) else { continue };
+        let difference = format!("`{key}` was {before} and is now {now}");
+        return Err(TrainError::from(RunError::OtherSettings { folder: run.into(), difference }).into());
+    }
+    Ok(())
+}
+
+/// The run that is resumed, if any, with its settings.
+fn stored(args: &[OsString]) -> anyhow::Result<Option<(&str, Recipe)>> {
+    let resumed = peek(args, "run").pop().filter(|_| args.iter().any(|arg| arg == "--resume"));
+    // Without one, opening the run says what is missing.
+    let stored = resumed.and_then(|run| Some((run, RunFolder::stored_config(Path::new(run)).ok()?)));
+    stored.map(|(run, text)| Ok((run, Recipe::parse(&format!("{run}/config.toml"), &text)?))).transpose()
+}
+
 /// Trains as `args` ask; `parse` runs a command over arguments.
 pub fn train(
     args: &[OsString],
@@ -44,6 +63,7 @@ pub fn train(
         let from_recipe = || recipes.iter().rev().find_map(|recipe| recipe.value(flag));
         peek(args, flag).pop().map(str::to_owned).or_else(from_recipe).unwrap_or_else(|| "cross-entropy".into())
     };
+    refuse_another_loss(args)?;
     let search = search_path(args)?;
     let main = LossFlags::open(&search, &chosen("loss"), "", Head::Softmax)?;
     let base = LossFlags::open(&search, &chosen("base-loss"), "base-", Head::Softmax)?;

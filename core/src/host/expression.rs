@@ -50,6 +50,8 @@ pub enum Node {
     LogP(usize),
     /// `log(1 − σ(a))`
     LogNotP(usize),
+    /// `log a`
+    Ln(usize),
 }
 
 impl Node {
@@ -57,9 +59,13 @@ impl Node {
     fn arguments(self) -> impl Iterator<Item = usize> {
         let (args, count) = match self {
             Self::LogOdds | Self::Constant(_) | Self::Table(_) => ([0; 4], 0),
-            Self::Neg(a) | Self::Exp(a) | Self::P(a) | Self::NotP(a) | Self::LogP(a) | Self::LogNotP(a) => {
-                ([a, 0, 0, 0], 1)
-            }
+            Self::Neg(a)
+            | Self::Exp(a)
+            | Self::P(a)
+            | Self::NotP(a)
+            | Self::LogP(a)
+            | Self::LogNotP(a)
+            | Self::Ln(a) => ([a, 0, 0, 0], 1),
             Self::Add(a, b) | Self::Sub(a, b) | Self::Mul(a, b) | Self::Div(a, b) => ([a, b, 0, 0], 2),
             Self::SelectGreater { a, b, then, otherwise } => ([a, b, then, otherwise], 4),
         };
@@ -165,6 +171,7 @@ impl Expression {
                 Node::NotP(a) => of(a).log_odds().not_p,
                 Node::LogP(a) => of(a).log_odds().log_p,
                 Node::LogNotP(a) => of(a).log_odds().log_not_p,
+                Node::Ln(a) => of(a).ln(),
             };
             values.push(value);
         }
@@ -191,6 +198,7 @@ fn checked(raw: &RawNode, at: usize, tables: usize) -> Result<Node, String> {
         abi::NODE_NOT_P => Node::NotP(a),
         abi::NODE_LOG_P => Node::LogP(a),
         abi::NODE_LOG_NOT_P => Node::LogNotP(a),
+        abi::NODE_LN => Node::Ln(a),
         op => return Err(format!("operation {at} is of unknown kind {op}")),
     };
     if let Some(later) = node.arguments().find(|&argument| argument >= at) {

@@ -60,14 +60,26 @@ impl ImbalanceLoss for Asymmetric {
 impl Asymmetric {
     #[inline(always)]
     fn of_negative<R: Real>(&self, m: LogOdds<R>) -> R {
+        // 1 − q = p + clip is no likelihood of its own: at least clip, so that its plain logarithm is exact.
         let loss = match self.clip {
             0.0 => -m.log_p(),
-            // −log(1−q) = −log(clip + p) = −log clip − softplus(log p − log clip)
-            clip => (m.log_p() - clip.ln()).log_odds().log_not_p() - clip.ln(),
+            clip => -(m.p() + clip).ln(),
         };
         let probability = m.not_p() - self.clip;
-        let focused = (0..self.gamma_neg as usize).fold(loss, |loss, _| loss * probability);
+        let focused = loss * whole_power(probability, self.gamma_neg as u32);
         m.not_p().select_greater(R::constant(self.clip), focused, R::constant(0.0))
+    }
+}
+
+/// `base^exponent` by repeated squaring; the base may be 0 or below.
+#[inline(always)]
+fn whole_power<R: Real>(base: R, exponent: u32) -> R {
+    match exponent {
+        0 => R::constant(1.0),
+        1 => base,
+        2 => base * base,
+        4 => base * base * (base * base),
+        _ => (1..exponent).fold(base, |power, _| power * base),
     }
 }
 

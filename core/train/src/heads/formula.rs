@@ -123,6 +123,13 @@ fn replay(
                 let value = a.value.f_exp()?;
                 Dual { slope: times(a, &value)?, value }
             }
+            Node::Ln(a) => {
+                let a = of(a)?;
+                Dual {
+                    value: a.value.f_log()?,
+                    slope: a.slope.as_ref().map(|slope| slope.f_div(&a.value)).transpose()?,
+                }
+            }
             Node::SelectGreater { a, b, then, otherwise } => {
                 let greater = of(a)?.value.f_gt_tensor(&of(b)?.value)?;
                 let (then, otherwise) = (of(then)?, of(otherwise)?);
