@@ -70,6 +70,7 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     imbalance_train::set_threads(Some(threads));
     let folders: Vec<PathBuf> = matches.get_many("plugin-dir").into_iter().flatten().cloned().collect();
     let search = SearchPath::standard(&folders)?;
+    let named = matches.contains_id("loss");
     let ids: Vec<String> = match matches.get_many::<String>("loss") {
         Some(ids) => ids.cloned().collect(),
         None => search.list().into_iter().filter(|found| found.refused.is_none()).map(|found| found.id).collect(),
@@ -86,7 +87,15 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         Ok(())
     };
     for id in &ids {
-        let plugin = Arc::new(search.open(id)?);
+        let plugin = match search.open(id) {
+            Ok(plugin) => Arc::new(plugin),
+            // Of all that are found, some may need a libtorch that this command has not.
+            Err(error) if !named => {
+                eprintln!("left out: {error}");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         if plugin.is_whole_tensor() {
             // There is no fused path to compare.
             continue;

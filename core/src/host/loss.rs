@@ -21,6 +21,7 @@ pub struct Loss {
     /// The adjustment in float32: scale and bias, `[classes]` each, and the margins.
     affine: Option<(Vec<f32>, Vec<f32>)>,
     margins: Option<Vec<f32>>,
+    uniform_scale: Option<f32>,
     /// Held while a whole-tensor loss is called, which may change its instance.
     changing: Mutex<()>,
 }
@@ -180,6 +181,7 @@ impl Loss {
             adjustment: Adjustment::NONE,
             affine: None,
             margins: None,
+            uniform_scale: None,
             changing: Mutex::new(()),
         };
         let counts = classes.as_slice();
@@ -199,6 +201,8 @@ impl Loss {
             made.affine = Some((or(&adjustment.scale, 1.0), or(&adjustment.bias, 0.0)));
         }
         made.margins = adjustment.margin.as_deref().map(narrow);
+        let uniform = adjustment.scale.as_deref().filter(|scale| scale.windows(2).all(|pair| pair[0] == pair[1]));
+        made.uniform_scale = uniform.and_then(<[f64]>::first).map(|&scale| scale as f32);
         made.adjustment = adjustment;
         Ok(made)
     }
@@ -236,6 +240,11 @@ impl Loss {
     /// Scale and bias of the logits in float32, `[classes]` each; none where logits stay as they are.
     pub(super) fn affine(&self) -> Option<(&[f32], &[f32])> {
         self.affine.as_ref().map(|(scale, bias)| (scale.as_slice(), bias.as_slice()))
+    }
+
+    /// The scale of the logits where it is the same for all classes.
+    pub(super) fn uniform_scale(&self) -> Option<f32> {
+        self.uniform_scale
     }
 
     /// The margin of the true class `class`.

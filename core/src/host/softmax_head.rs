@@ -16,7 +16,7 @@ use std::slice;
 use rayon::prelude::*;
 
 use super::head::{BLOCK_BYTES, Exclusive, Shared, check_head, check_len, check_weights};
-use super::softmax_kernel::{Adjust, Affine, Exponentials, Unchanged, exponentiate, finish, sum};
+use super::softmax_kernel::{Adjust, Affine, Each, Exponentials, Neutral, Same, Unchanged, exponentiate, finish, sum};
 use super::{Element, HeadError, Loss};
 use crate::Head;
 
@@ -187,13 +187,24 @@ impl<'a> SoftmaxHead<'a> {
     /// # Safety
     /// `logits` and, unless null, `gradient` must hold the block's rows.
     unsafe fn adjusted_block(&self, logits: *const f32, rows: Rows<'_>, gradient: *mut f32) -> Result<(), HeadError> {
+        let adjustment = self.loss.adjustment();
         // SAFETY: the caller's promise; the tables have a number for each class.
         unsafe {
-            match self.loss.affine() {
-                Some((scale, bias)) => {
-                    self.block(Affine { scale: scale.as_ptr(), bias: bias.as_ptr() }, logits, rows, gradient)
+            match (self.loss.affine(), self.loss.uniform_scale(), adjustment.bias.is_some()) {
+                (None, ..) => self.block(Unchanged, logits, rows, gradient),
+                (_, Some(scale), false) => {
+                    self.block(Affine { scale: Same(scale), bias: Neutral }, logits, rows, gradient)
                 }
-                None => self.block(Unchanged, logits, rows, gradient),
+                (Some((scale, _)), None, false) => {
+                    self.block(Affine { scale: Each(scale.as_ptr()), bias: Neutral }, logits, rows, gradient)
+                }
+                (Some((_, bias)), ..) if adjustment.scale.is_none() => {
+                    self.block(Affine { scale: Neutral, bias: Each(bias.as_ptr()) }, logits, rows, gradient)
+                }
+                (Some((scale, bias)), ..) => {
+                    let adjust = Affine { scale: Each(scale.as_ptr()), bias: Each(bias.as_ptr()) };
+                    self.block(adjust, logits, rows, gradient)
+                }
             }
         }
     }

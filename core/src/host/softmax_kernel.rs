@@ -4,7 +4,7 @@ use crate::lanes::{Isa, LANES, Lanes};
 
 /// What is done to a logit before it is used: nothing, or a scale and a bias a class.
 pub(super) trait Adjust: Copy {
-    /// Whether anything is done.
+    /// Whether ∂z'/∂z is 1 for every class.
     const IDENTITY: bool;
 
     /// Sixteen adjusted logits from `at` on.
@@ -62,38 +62,144 @@ impl Adjust for Unchanged {
     }
 }
 
-/// `scale · z + bias`, a number of each for each class.
+/// `scale · z + bias`. What is the same for all classes, or nothing, is not read from memory class by class.
 #[derive(Clone, Copy)]
-pub(super) struct Affine {
-    pub scale: *const f32,
-    pub bias: *const f32,
+pub(super) struct Affine<S, B> {
+    pub scale: S,
+    pub bias: B,
 }
 
-impl Adjust for Affine {
-    const IDENTITY: bool = false;
+/// The scales or the biases of the classes.
+pub(super) trait Numbers: Copy {
+    /// Whether scales are all 1, biases all 0.
+    const NEUTRAL: bool;
+
+    /// Those of sixteen classes from `at` on.
+    ///
+    /// # Safety
+    /// A table must hold `at + 16` numbers.
+    unsafe fn lanes<I: Isa>(self, at: usize) -> Lanes<I>;
+
+    /// That of class `at`.
+    ///
+    /// # Safety
+    /// A table must hold more than `at` numbers.
+    unsafe fn one(self, at: usize) -> f32;
+
+    /// Those from class `classes` on.
+    ///
+    /// # Safety
+    /// A table must hold `classes` numbers.
+    unsafe fn skip(self, classes: usize) -> Self;
+}
+
+/// Scales of 1, biases of 0.
+#[derive(Clone, Copy)]
+pub(super) struct Neutral;
+
+impl Numbers for Neutral {
+    const NEUTRAL: bool = true;
 
     #[inline(always)]
-    unsafe fn lanes<I: Isa>(self, from: *const f32, at: usize) -> Lanes<I> {
-        // SAFETY: the caller's promise.
-        unsafe { Lanes::load(from.add(at)).mul_add(Lanes::load(self.scale.add(at)), Lanes::load(self.bias.add(at))) }
+    unsafe fn lanes<I: Isa>(self, _: usize) -> Lanes<I> {
+        Lanes::splat(1.0)
     }
 
     #[inline(always)]
-    unsafe fn one(self, from: *const f32, at: usize) -> f32 {
+    unsafe fn one(self, _: usize) -> f32 {
+        1.0
+    }
+
+    #[inline(always)]
+    unsafe fn skip(self, _: usize) -> Self {
+        self
+    }
+}
+
+/// The same number for all classes.
+#[derive(Clone, Copy)]
+pub(super) struct Same(pub f32);
+
+impl Numbers for Same {
+    const NEUTRAL: bool = false;
+
+    #[inline(always)]
+    unsafe fn lanes<I: Isa>(self, _: usize) -> Lanes<I> {
+        Lanes::splat(self.0)
+    }
+
+    #[inline(always)]
+    unsafe fn one(self, _: usize) -> f32 {
+        self.0
+    }
+
+    #[inline(always)]
+    unsafe fn skip(self, _: usize) -> Self {
+        self
+    }
+}
+
+/// A number for each class.
+#[derive(Clone, Copy)]
+pub(super) struct Each(pub *const f32);
+
+impl Numbers for Each {
+    const NEUTRAL: bool = false;
+
+    #[inline(always)]
+    unsafe fn lanes<I: Isa>(self, at: usize) -> Lanes<I> {
         // SAFETY: the caller's promise.
-        unsafe { from.add(at).read().mul_add(self.scale.add(at).read(), self.bias.add(at).read()) }
+        unsafe { Lanes::load(self.0.add(at)) }
+    }
+
+    #[inline(always)]
+    unsafe fn one(self, at: usize) -> f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(at).read() }
     }
 
     #[inline(always)]
     unsafe fn skip(self, classes: usize) -> Self {
         // SAFETY: the caller's promise.
-        unsafe { Self { scale: self.scale.add(classes), bias: self.bias.add(classes) } }
+        Self(unsafe { self.0.add(classes) })
+    }
+}
+
+impl<S: Numbers, B: Numbers> Adjust for Affine<S, B> {
+    const IDENTITY: bool = S::NEUTRAL;
+
+    #[inline(always)]
+    unsafe fn lanes<I: Isa>(self, from: *const f32, at: usize) -> Lanes<I> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let z = Lanes::load(from.add(at));
+            match (S::NEUTRAL, B::NEUTRAL) {
+                (true, true) => z,
+                (true, false) => z + self.bias.lanes(at),
+                (false, true) => z * self.scale.lanes(at),
+                (false, false) => z.mul_add(self.scale.lanes(at), self.bias.lanes(at)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn one(self, from: *const f32, at: usize) -> f32 {
+        // SAFETY: the caller's promise.
+        let (z, scale) = unsafe { (from.add(at).read(), self.scale.one(at)) };
+        // SAFETY: as above.
+        if B::NEUTRAL { z * scale } else { z.mul_add(scale, unsafe { self.bias.one(at) }) }
+    }
+
+    #[inline(always)]
+    unsafe fn skip(self, classes: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self { scale: self.scale.skip(classes), bias: self.bias.skip(classes) } }
     }
 
     #[inline(always)]
     unsafe fn slope(self, at: usize) -> f32 {
         // SAFETY: the caller's promise.
-        unsafe { self.scale.add(at).read() }
+        unsafe { self.scale.one(at) }
     }
 }
 
