@@ -365,56 +365,53 @@ unsafe extern "C" fn eval_f32<T: ImbalanceLoss>(
     })
 }
 
-/// Examples between two looks at whether they are all of one class.
-const RUN: usize = 8 * LANES;
-
 crate::dispatch_isa! {
     fn eval_lanes<T: ImbalanceLoss>(prepared: &T, batch: Batch<'_, f32>) -> (), Best => {
-        let runs = batch.log_odds.chunks(RUN).zip(batch.classes.chunks(RUN));
-        for ((log_odds, classes), (loss, slope)) in
-            runs.zip(batch.loss.chunks_mut(RUN).zip(batch.slope.chunks_mut(RUN)))
-        {
-            let run = Batch { log_odds, classes, loss, slope };
-            // On a sigmoid head nearly all examples are background; then nothing is looked up in the loop.
-            if classes.iter().fold(true, |all, &class| all & (class == classes[0])) {
-                eval_run::<T, OneClass<Best>>(prepared, run);
-            } else {
-                eval_run::<T, Best>(prepared, run);
-            }
+        // Arrays of a length that the compiler knows: no bounds are checked between the instructions.
+        let (log_odds, log_odds_left) = batch.log_odds.as_chunks::<LANES>();
+        let (classes, classes_left) = batch.classes.as_chunks::<LANES>();
+        let (loss, loss_left) = batch.loss.as_chunks_mut::<LANES>();
+        let (slope, slope_left) = batch.slope.as_chunks_mut::<LANES>();
+        for ((log_odds, classes), (loss, slope)) in log_odds.iter().zip(classes).zip(loss.iter_mut().zip(slope)) {
+            (*loss, *slope) = eval_row::<T, Best>(prepared, log_odds, classes);
+        }
+        if let left @ 1.. = log_odds_left.len() {
+            // The spare lanes repeat the first example.
+            let (mut log_odds, mut classes) = ([log_odds_left[0]; LANES], [classes_left[0]; LANES]);
+            log_odds[..left].copy_from_slice(log_odds_left);
+            classes[..left].copy_from_slice(classes_left);
+            let (loss, slope) = eval_row::<T, Best>(prepared, &log_odds, &classes);
+            loss_left.copy_from_slice(&loss[..left]);
+            slope_left.copy_from_slice(&slope[..left]);
         }
     }
 }
 
-/// Evaluates at most `RUN` examples; if `I` is of one class, they are of the first one's.
+/// Loss and slope of a row of lanes.
 ///
-/// Everything here is inlined by force: a function of its own would be compiled without the set's instructions.
+/// Inlined by force, as is all below it: a function of its own would be compiled without the set's instructions.
 #[inline(always)]
-fn eval_run<T: ImbalanceLoss, I: Isa>(prepared: &T, batch: Batch<'_, f32>) {
-    let n = batch.log_odds.len();
-    for start in (0..n).step_by(LANES) {
-        let end = n.min(start + LANES);
-        // The spare lanes of the last row repeat its first example.
-        let (mut log_odds, mut classes) = ([batch.log_odds[start]; LANES], [batch.classes[start]; LANES]);
-        if end - start == LANES {
-            // A length that the compiler knows is one instruction.
-            log_odds.copy_from_slice(&batch.log_odds[start..start + LANES]);
-            if !I::ONE_CLASS {
-                classes.copy_from_slice(&batch.classes[start..start + LANES]);
-            }
-        } else {
-            log_odds[..end - start].copy_from_slice(&batch.log_odds[start..end]);
-            classes[..end - start].copy_from_slice(&batch.classes[start..end]);
-        }
-        let m = Dual::variable(Lanes::<I>::new(log_odds));
-        let value = prepared.pointwise(m.log_odds(), Class(classes));
-        if end - start == LANES {
-            batch.loss[start..start + LANES].copy_from_slice(&value.value.to_array());
-            batch.slope[start..start + LANES].copy_from_slice(&value.slope.to_array());
-        } else {
-            batch.loss[start..end].copy_from_slice(&value.value.to_array()[..end - start]);
-            batch.slope[start..end].copy_from_slice(&value.slope.to_array()[..end - start]);
-        }
+fn eval_row<T: ImbalanceLoss, I: Isa>(
+    prepared: &T,
+    log_odds: &[f32; LANES],
+    classes: &[u32; LANES],
+) -> ([f32; LANES], [f32; LANES]) {
+    // On a sigmoid head nearly all examples are background; then no lane looks anything up.
+    if classes.iter().fold(true, |all, &class| all & (class == classes[0])) {
+        eval_row_of::<T, OneClass<I>>(prepared, log_odds, classes)
+    } else {
+        eval_row_of::<T, I>(prepared, log_odds, classes)
     }
+}
+
+#[inline(always)]
+fn eval_row_of<T: ImbalanceLoss, I: Isa>(
+    prepared: &T,
+    log_odds: &[f32; LANES],
+    classes: &[u32; LANES],
+) -> ([f32; LANES], [f32; LANES]) {
+    let value = prepared.pointwise(Dual::variable(Lanes::<I>::new(*log_odds)).log_odds(), Class(*classes));
+    (value.value.to_array(), value.slope.to_array())
 }
 
 /// Exports a loss as a plugin: `export_loss!(Type { id: "…", formula: "…", citation: "…", params: […] });`

@@ -7,6 +7,7 @@ mod element;
 mod expression;
 mod head;
 mod loss;
+mod memory;
 mod message;
 mod plugin;
 mod search_path;

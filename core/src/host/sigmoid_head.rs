@@ -10,9 +10,9 @@
 use rayon::prelude::*;
 
 use super::head::{Exclusive, Shared, check_head, check_len, check_weights};
+use super::memory::{is_streamed, prefetch, stream_negated, streamed};
 use super::{Element, HeadError, Loss};
 use crate::Head;
-use crate::lanes::LANES;
 
 /// Logits that are worked on at once: with log-odds, class ids, losses and gradient, half of a first-level cache.
 const BLOCK: usize = 1024;
@@ -34,6 +34,8 @@ struct Scratch {
     ids: Vec<u32>,
     loss: Vec<f32>,
     slope: Vec<f32>,
+    /// Whether gradients are written past the caches.
+    stream: bool,
 }
 
 impl<'a> SigmoidHead<'a> {
@@ -127,25 +129,34 @@ impl<'a> SigmoidHead<'a> {
             let others = "; -1 is background, -2 ignored";
             return Err(HeadError::Target { row, target: targets[row], classes: columns, others });
         }
+        // In place, the caches hold already what is overwritten.
+        let stream = is_streamed(len) && !std::ptr::eq(logits.0, gradient.0);
         let task_rows = (TASK / columns).max(1);
         let block_rows = (BLOCK / columns).max(1);
         targets
             .par_chunks(task_rows)
             .zip(loss.par_chunks_mut(task_rows))
             .enumerate()
-            .map_init(Scratch::default, |scratch, (task, (targets, loss))| {
-                for (block, (targets, loss)) in targets.chunks(block_rows).zip(loss.chunks_mut(block_rows)).enumerate()
-                {
-                    let first = task * task_rows + block * block_rows;
-                    let weights = self.weights.map(|weights| &weights[first..first + targets.len()]);
-                    let offset = first * columns;
-                    // SAFETY: row `first` begins there, and the block's rows lie within the `len` numbers, as many as
-                    // the gradient has.
-                    unsafe { self.block(logits.skip(offset), targets, weights, loss, gradient.skip(offset), scratch) }
+            .map_init(
+                || Scratch { stream, ..Scratch::default() },
+                |scratch, (task, (targets, loss))| {
+                    for (block, (targets, loss)) in
+                        targets.chunks(block_rows).zip(loss.chunks_mut(block_rows)).enumerate()
+                    {
+                        let first = task * task_rows + block * block_rows;
+                        let weights = self.weights.map(|weights| &weights[first..first + targets.len()]);
+                        let offset = first * columns;
+                        // SAFETY: row `first` begins there, and the block's rows lie within the `len` numbers, as many as
+                        // the gradient has.
+                        unsafe {
+                            self.block(logits.skip(offset), targets, weights, loss, gradient.skip(offset), scratch)
+                        }
                         .map_err(|error| error.after(first))?;
-                }
-                Ok(())
-            })
+                    }
+                    streamed();
+                    Ok(())
+                },
+            )
             // Of several failing tasks, the first is reported, whichever thread was quicker.
             .reduce(|| Ok(()), |first, second| first.and(second))
     }
@@ -166,7 +177,7 @@ impl<'a> SigmoidHead<'a> {
         let background = self.loss.classes() as u32 - 1;
         let positive = |row: usize| usize::try_from(targets[row]).ok().map(|class| (class, row * columns + class));
         let id = |class: usize| if background == 1 { 0 } else { class as u32 };
-        let Scratch { log_odds, ids, loss: values, slope } = scratch;
+        let Scratch { log_odds, ids, loss: values, slope, stream } = scratch;
         ids.resize(numbers, background);
         [&mut *log_odds, values, slope].into_iter().for_each(|buffer| buffer.resize(numbers, 0.0));
 
@@ -191,6 +202,8 @@ impl<'a> SigmoidHead<'a> {
             }
             log_odds.iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = 0.0);
         }
+        // The next block comes while this one is evaluated.
+        prefetch(logits.0.wrapping_add(numbers), numbers);
         let affine = self.loss.affine();
         if let Some((scale, bias)) = affine {
             for row in log_odds.chunks_exact_mut(columns) {
@@ -229,6 +242,7 @@ impl<'a> SigmoidHead<'a> {
         // SAFETY: the caller's promise; if it is the logits' memory, nobody reads that any more.
         let to = unsafe { std::slice::from_raw_parts_mut(gradient.0, numbers) };
         match E::as_f32_mut(to) {
+            Some(to) if *stream => stream_negated(slope, to),
             Some(to) => {
                 negated(slope, to);
             }
@@ -269,8 +283,8 @@ crate::dispatch_isa! {
 crate::dispatch_isa! {
     /// The sum, in sixteen partial sums.
     fn sum(values: &[f32]) -> f32, _Best => {
-        let (rows, rest) = values.as_chunks::<LANES>();
-        let mut sums = [0.0_f32; LANES];
+        let (rows, rest) = values.as_chunks::<16>();
+        let mut sums = [0.0_f32; 16];
         for row in rows {
             sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }

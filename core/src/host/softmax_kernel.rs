@@ -7,10 +7,10 @@ pub(super) trait Adjust: Copy {
     /// Whether ∂z'/∂z is 1 for every class.
     const IDENTITY: bool;
 
-    /// Sixteen adjusted logits from `at` on.
+    /// A row of adjusted logits from `at` on.
     ///
     /// # Safety
-    /// `from` and the tables must hold `at + 16` numbers.
+    /// `from` and the tables must hold `at + LANES` numbers.
     unsafe fn lanes<I: Isa>(self, from: *const f32, at: usize) -> Lanes<I>;
 
     /// One adjusted logit.
@@ -74,10 +74,10 @@ pub(super) trait Numbers: Copy {
     /// Whether scales are all 1, biases all 0.
     const NEUTRAL: bool;
 
-    /// Those of sixteen classes from `at` on.
+    /// Those of a row of classes from `at` on.
     ///
     /// # Safety
-    /// A table must hold `at + 16` numbers.
+    /// A table must hold `at + LANES` numbers.
     unsafe fn lanes<I: Isa>(self, at: usize) -> Lanes<I>;
 
     /// That of class `at`.
@@ -245,9 +245,6 @@ pub(super) unsafe fn exponentiate<A: Adjust>(
     Exponentials { log_odds: (true_logit - f64::from(largest) - f64::from(sum).ln()) as f32, inverse_sum: 1.0 / sum }
 }
 
-/// Runs of lanes that are worked on at once, to hide each operation's latency.
-const RUN: usize = 4;
-
 crate::dispatch_isa! {
     /// The largest of `n` adjusted logits; −∞ of none. A NaN may be passed over: it shows in the sum.
     unsafe fn largest_of<A: Adjust>(adjust: A, from: *const f32, n: usize) -> f32, Best => {
@@ -260,16 +257,14 @@ crate::dispatch_isa! {
 /// `from` and the tables must hold `n` numbers.
 #[inline(always)]
 unsafe fn largest_lanes<I: Isa, A: Adjust>(adjust: A, from: *const f32, n: usize) -> f32 {
-    let mut best = [Lanes::<I>::splat(f32::NEG_INFINITY); RUN];
+    let mut best = Lanes::<I>::splat(f32::NEG_INFINITY);
     let mut at = 0;
-    while at + RUN * LANES <= n {
-        for (i, best) in best.iter_mut().enumerate() {
-            // SAFETY: within the `n` numbers.
-            *best = best.max(unsafe { adjust.lanes(from, at + i * LANES) });
-        }
-        at += RUN * LANES;
+    while at + LANES <= n {
+        // SAFETY: within the `n` numbers.
+        best = best.max(unsafe { adjust.lanes(from, at) });
+        at += LANES;
     }
-    let mut most = best[0].max(best[1]).max(best[2].max(best[3])).largest();
+    let mut most = best.largest();
     while at < n {
         // SAFETY: within the `n` numbers.
         let value = unsafe { adjust.one(from, at) };
@@ -292,21 +287,18 @@ crate::dispatch_isa! {
 #[inline(always)]
 unsafe fn exp_sum_lanes<I: Isa, A: Adjust>(adjust: A, from: *const f32, to: *mut f32, n: usize, largest: f32) -> f32 {
     let shift = Lanes::<I>::splat(largest);
-    let mut sums = [Lanes::<I>::splat(0.0); RUN];
+    let mut sum = Lanes::<I>::splat(0.0);
     let mut at = 0;
-    while at + RUN * LANES <= n {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            let at = at + i * LANES;
-            // SAFETY: within the `n` numbers of each.
-            unsafe {
-                let value = (adjust.lanes::<I>(from, at) - shift).exp();
-                *sum = *sum + value;
-                if !to.is_null() {
-                    value.store(to.add(at));
-                }
+    while at + LANES <= n {
+        // SAFETY: within the `n` numbers of each.
+        unsafe {
+            let value = (adjust.lanes::<I>(from, at) - shift).exp();
+            sum = sum + value;
+            if !to.is_null() {
+                value.store(to.add(at));
             }
         }
-        at += RUN * LANES;
+        at += LANES;
     }
     while at < n {
         let taken = LANES.min(n - at);
@@ -316,14 +308,14 @@ unsafe fn exp_sum_lanes<I: Isa, A: Adjust>(adjust: A, from: *const f32, to: *mut
             *value = unsafe { adjust.one(from, at + lane) };
         }
         let value = (Lanes::<I>::new(rest) - shift).exp();
-        sums[0] = sums[0] + value;
+        sum = sum + value;
         if !to.is_null() {
             // SAFETY: as above.
             unsafe { to.add(at).copy_from_nonoverlapping(value.to_array().as_ptr(), taken) };
         }
         at += taken;
     }
-    ((sums[0] + sums[1]) + (sums[2] + sums[3])).sum()
+    sum.sum()
 }
 
 crate::dispatch_isa! {

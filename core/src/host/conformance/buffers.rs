@@ -6,8 +6,8 @@ use super::memory::{Wall, Walled};
 use super::probe::{Instance, name_of_eval};
 use crate::host::EvalFloat;
 
-/// Batch sizes around the sixteen lanes of common vector loops.
-const SIZES: [usize; 4] = [1, 15, 16, 17];
+/// Batch sizes around the 16 and 64 lanes of common vector loops.
+const SIZES: [usize; 7] = [1, 15, 16, 17, 63, 64, 65];
 
 /// Every buffer of every entry point.
 pub(super) fn check(exam: &mut Exam<'_>) -> Result<String, Stop> {

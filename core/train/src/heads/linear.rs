@@ -7,6 +7,9 @@ use super::node::with_gradients;
 use super::softmax::{gradients_in_place, softmax_loss_with, summary};
 use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors};
 
+/// Classes whose logits are computed at once.
+const CLASSES: i64 = 1024;
+
 /// The loss of the logits `hidden · weightᵀ + bias`, of which never more than `chunk` rows exist at once.
 ///
 /// All gradients are computed on the way, so that the backward pass only scales them. A loss that takes whole tensors gets
@@ -46,21 +49,33 @@ pub fn linear_softmax_loss(
     let inputs: Vec<&Tensor> = [Some(hidden), Some(weight), bias].into_iter().flatten().collect();
     let differentiate = inputs.iter().any(|input| input.requires_grad());
     let mut gradients: Vec<Tensor> = match differentiate {
-        true => inputs.iter().map(|input| input.detach().f_zeros_like()).collect::<Result<_, _>>()?,
+        true => inputs.iter().map(|input| input.detach().f_empty_like()).collect::<Result<_, _>>()?,
         false => Vec::new(),
     };
+    if n == 0 {
+        gradients.iter_mut().try_for_each(|gradient| gradient.f_zero_().map(drop))?;
+    }
     let (mut losses, mut log_odds) = (Vec::new(), Vec::new());
     tch::no_grad(|| -> Result<(), LossHeadError> {
-        let transposed = weight.f_transpose(0, 1)?;
+        let classes = weight.size()[0];
+        // One memory for all chunks: fresh memory each time costs as much as a fifth of a product.
+        let all = Tensor::f_empty([chunk.min(n), classes], (hidden.kind(), hidden.device()))?;
         for start in (0..n).step_by(chunk as usize) {
             let rows = chunk.min(n - start);
             let (hidden, targets) = (hidden.f_narrow(0, start, rows)?, targets.f_narrow(0, start, rows)?);
             let weights = options.weights.map(|weights| weights.f_narrow(0, start, rows)).transpose()?;
             let options = HeadOptions { weights: weights.as_ref(), ..*options };
-            let logits = match bias {
-                Some(bias) => bias.f_addmm(&hidden, &transposed)?,
-                None => hidden.f_matmul(&transposed)?,
-            };
+            let logits = all.f_narrow(0, 0, rows)?;
+            // Few rows times all classes at once is what libtorch's product is slowest at.
+            for first in (0..classes).step_by(CLASSES as usize) {
+                let count = CLASSES.min(classes - first);
+                let (to, weight) = (logits.f_narrow(1, first, count)?, weight.f_narrow(0, first, count)?);
+                let transposed = weight.f_transpose(0, 1)?;
+                let _ = match bias {
+                    Some(bias) => bias.f_narrow(0, first, count)?.f_addmm_out(&to, &hidden, &transposed)?,
+                    None => hidden.f_mm_out(&to, &transposed)?,
+                };
+            }
             check_tensors(&logits, &targets, &options)?;
             let of_rows = gradients_in_place(loss, logits, &targets, &options).map_err(|error| match error {
                 LossHeadError::Head(error) => LossHeadError::Head(error.after(start as usize)),
@@ -70,11 +85,19 @@ pub fn linear_softmax_loss(
             log_odds.extend(of_rows.log_odds);
             if differentiate {
                 let gradient = of_rows.gradient;
-                gradients[0].f_narrow(0, start, rows)?.f_copy_(&gradient.f_matmul(weight)?)?;
-                let _ = gradients[1].f_addmm_(&gradient.f_transpose(0, 1)?, &hidden)?;
+                let _ = gradient.f_mm_out(&gradients[0].f_narrow(0, start, rows)?, weight)?;
+                let transposed = gradient.f_transpose(0, 1)?;
+                // The first chunk writes, so that nothing need be zeroed.
+                let _ = match start {
+                    0 => transposed.f_mm_out(&gradients[1], &hidden)?,
+                    _ => gradients[1].f_addmm_(&transposed, &hidden)?,
+                };
                 if bias.is_some() {
-                    let _ =
-                        gradients[2].f_add_(&gradient.f_sum_dim_intlist([0_i64].as_slice(), false, None::<Kind>)?)?;
+                    let of_bias = gradient.f_sum_dim_intlist([0_i64].as_slice(), false, None::<Kind>)?;
+                    let _ = match start {
+                        0 => gradients[2].f_copy_(&of_bias).map(|()| of_bias)?,
+                        _ => gradients[2].f_add_(&of_bias)?,
+                    };
                 }
             }
         }
