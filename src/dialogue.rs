@@ -4,56 +4,32 @@ mod train;
 mod verbs;
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use clap::{Arg, ArgAction, ArgMatches, Args as _, Command};
+use clap::{Args as _, Command};
+use imbalance_core::Head;
 use imbalance_dialogue::decode::DecodeOptions;
 use imbalance_dialogue::{DialogueFlags, RECIPES};
-use imbalance_train::RunFolder;
 
-use crate::loss_flags::plugin_dir_arg;
-use crate::recipe::Recipe;
+use crate::front_end::{FrontEnd, inner, wait_passively, with_choices};
+
+const FRONT_END: FrontEnd = FrontEnd {
+    verb: "dialogue",
+    recipes: &RECIPES,
+    default_recipe: |given| {
+        if given("data").is_some() || given("train-data").is_some() { "small" } else { "quick" }
+    },
+    head: Head::Softmax,
+    paths: &["data", "train-data", "valid-data", "test-data", "glove", "gpt2-config", "gpt2-weights"],
+    command,
+};
 
 /// The subcommand without the flags of any particular loss.
 pub fn command() -> Command {
     let command = Command::new("dialogue")
         // Clap would list what the recipe sets as if the user had typed it.
-        .override_usage("toolkit dialogue [OPTIONS]\n       toolkit dialogue <COMMAND>")
-        .args_conflicts_with_subcommands(true)
-        .args_override_self(true)
-        .arg(
-            Arg::new("loss")
-                .long("loss")
-                .value_name("ID")
-                .default_value("cross-entropy")
-                .help_heading("Loss")
-                .help("The loss, one of `toolkit losses list`"),
-        )
-        .arg(
-            Arg::new("base-loss")
-                .long("base-loss")
-                .value_name("ID")
-                .default_value("cross-entropy")
-                .help_heading("Loss")
-                .help("The loss of the first --defer-epochs epochs; its flags are named --base-…"),
-        )
-        .arg(plugin_dir_arg().help_heading("Loss"))
-        .arg(
-            Arg::new("recipe")
-                .long("recipe")
-                .value_name("NAME")
-                .value_parser(RECIPES.map(|(name, _)| name))
-                .help("Settings that come with the toolkit [default: small with data, quick without]"),
-        )
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .help("Settings from a TOML file, such as a run's config.toml"),
-        )
-        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the results as JSON"));
+        .override_usage("toolkit dialogue [OPTIONS]\n       toolkit dialogue <COMMAND>");
+    let command = with_choices(command, &RECIPES, "small with data, quick without");
     // What `augment_args` takes from its struct's comment is not for users.
     DialogueFlags::augment_args(command)
         .about("Train a dialogue model, evaluate it, and talk to it")
@@ -66,23 +42,17 @@ pub fn command() -> Command {
         .subcommand(verbs::generate_command())
         .subcommand(verbs::chat_command())
 }
+
 /// Runs `toolkit dialogue`; `args` follow that.
 pub fn run(args: &[OsString]) -> anyhow::Result<()> {
-    let first = args.first().and_then(|arg| arg.to_str()).unwrap_or_default();
-    let all = |args: Vec<OsString>| [vec!["toolkit".into(), "dialogue".into()], args].concat();
-    let whole = |dialogue: Command| crate::cli::command().mut_subcommand("dialogue", |_| dialogue);
-    match first {
+    match args.first().and_then(|arg| arg.to_str()).unwrap_or_default() {
         "evaluate" | "generate" | "chat" => {
             // The run's own decoding first, so that a flag beats it.
-            let matches = whole(command()).try_get_matches_from(all(args.to_vec()))?;
+            let matches = FRONT_END.parse(command(), args.to_vec())?;
             let folder =
                 inner(&matches).and_then(|(_, verb)| verb.get_one::<PathBuf>("RUN").cloned()).unwrap_or_default();
-            let stored = RunFolder::stored_config(&folder).map_err(imbalance_train::TrainError::from);
-            let stored =
-                stored.with_context(|| format!("{} is no run folder of `toolkit dialogue`", folder.display()))?;
-            let recipe = Recipe::parse(&folder.join("config.toml").display().to_string(), &stored)?;
-            let own = recipe.known_args(&DecodeOptions::augment_args(Command::new("decoding")));
-            let matches = whole(command()).try_get_matches_from(all([&args[..1], &own, &args[1..]].concat()))?;
+            let own = FRONT_END.stored(&folder)?.known_args(&DecodeOptions::augment_args(Command::new("decoding")));
+            let matches = FRONT_END.parse(command(), [&args[..1], &own, &args[1..]].concat())?;
             wait_passively();
             match inner(&matches) {
                 Some(("evaluate", matches)) => verbs::evaluate(&folder, matches),
@@ -91,30 +61,7 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
                 _ => Ok(()),
             }
         }
-        "help" => {
-            whole(command()).try_get_matches_from(all(args.to_vec()))?;
-            Ok(())
-        }
-        _ => train::train(args, |command, args| {
-            let matches = whole(command).try_get_matches_from(all(args))?;
-            Ok(matches.subcommand().map(|(_, matches)| matches.clone()).unwrap_or_default())
-        }),
+        "help" => FRONT_END.parse(command(), args.to_vec()).map(drop),
+        _ => train::train(args),
     }
-}
-/// Starts this program anew with threads that sleep while they wait for each other, unless the environment says how they
-/// wait. They spin by default, which makes every step several times slower as soon as another process wants a core; the
-/// OpenMP runtime reads the variable when it is loaded, before `main`.
-fn wait_passively() {
-    const POLICY: &str = "OMP_WAIT_POLICY";
-    if std::env::var_os(POLICY).is_some() || std::env::var_os("GOMP_SPINCOUNT").is_some() {
-        return;
-    }
-    if let Ok(program) = std::env::current_exe() {
-        // Comes back only if it fails, and then spinning threads are what there is.
-        let _ = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(POLICY, "passive").exec();
-    }
-}
-/// The verb below `toolkit dialogue`.
-fn inner(matches: &ArgMatches) -> Option<(&str, &ArgMatches)> {
-    matches.subcommand().and_then(|(_, dialogue)| dialogue.subcommand())
 }

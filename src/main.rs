@@ -11,6 +11,8 @@ mod output;
 #[cfg(feature = "training")]
 mod dialogue;
 #[cfg(feature = "training")]
+mod front_end;
+#[cfg(feature = "training")]
 mod recipe;
 
 use std::process::ExitCode;

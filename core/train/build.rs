@@ -28,5 +28,6 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("shim/fused_loss.cpp")
+        .file("shim/autocast.cpp")
         .compile("imbalance_shim");
 }

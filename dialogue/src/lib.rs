@@ -23,7 +23,7 @@ pub use evaluate::{Evaluation, evaluate};
 pub use flags::{DataFlags, DialogueFlags, ModelFlags};
 pub use reply::{answer, generate, reply};
 pub use saved::{AnyModel, DataSource, ModelSpec, SavedRun};
-pub use train::{Ended, Losses, TrainedRun, train};
+pub use train::{Ended, TrainedRun, train};
 
 /// Recipes that come with the toolkit: name and TOML.
 pub const RECIPES: [(&str, &str); 3] = [

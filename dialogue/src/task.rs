@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use imbalance_core::host::{HeadError, Loss};
 use imbalance_train::heads::{HeadLoss, HeadOptions, LossHeadError, LossPath, softmax_loss_with};
-use imbalance_train::{BatchLoss, Goal, LossPhase, Sampling, Task, TrainError};
+use imbalance_train::losses::MadeLosses;
+use imbalance_train::{BatchLoss, Goal, LossPhase, Sampling, Step, Task, TrainError};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -19,20 +20,10 @@ pub(crate) struct DialogueTask<'a> {
     pub train: &'a Examples,
     pub sampling: &'a Sampling,
     pub valid: &'a Examples,
-    pub base: Option<&'a Loss>,
-    pub main: &'a Loss,
+    pub losses: &'a MadeLosses,
     pub batch_size: usize,
     pub loss_path: LossPath,
     pub seed: u64,
-}
-
-impl DialogueTask<'_> {
-    fn loss(&self, phase: LossPhase) -> &Loss {
-        match (phase, self.base) {
-            (LossPhase::Base, Some(base)) => base,
-            _ => self.main,
-        }
-    }
 }
 
 impl Task for DialogueTask<'_> {
@@ -44,10 +35,10 @@ impl Task for DialogueTask<'_> {
         Ok(self.train.epoch(self.sampling, self.batch_size, self.seed, epoch)?)
     }
 
-    fn forward(&mut self, batch: &[usize], phase: LossPhase) -> Result<BatchLoss, TrainError> {
+    fn forward(&mut self, batch: &[usize], at: Step) -> Result<BatchLoss, TrainError> {
         let batch = self.train.batch(batch, Device::Cpu);
         let targets = batch.targets();
-        let loss = self.loss(phase);
+        let loss = self.losses.of(at.phase);
         let logits = logits_for(loss, self.model, &batch, true).map_err(TrainError::task)?;
         let options = HeadOptions { path: self.loss_path, ..HeadOptions::default() };
         let sum = match softmax_loss_with(loss, logits, &targets, &options) {
@@ -60,7 +51,7 @@ impl Task for DialogueTask<'_> {
     }
 
     fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
-        let measured = measure(self.model, self.valid, self.loss(phase), self.batch_size, self.loss_path);
+        let measured = measure(self.model, self.valid, self.losses.of(phase), self.batch_size, self.loss_path);
         let measured = measured.map_err(|error| match error {
             DialogueError::Head(LossHeadError::Head(error @ HeadError::NotFinite { .. })) => TrainError::task(format!(
                 "validation: {error}; the training has diverged. A smaller --lr, --clip-norm or a warm-up usually helps"
@@ -71,10 +62,7 @@ impl Task for DialogueTask<'_> {
     }
 
     fn losses(&self) -> Vec<(&'static str, &Loss)> {
-        [("base", self.base), ("main", Some(self.main))]
-            .into_iter()
-            .filter_map(|(name, loss)| Some((name, loss?)))
-            .collect()
+        self.losses.named()
     }
 
     fn monitor(&self) -> (&str, Goal) {

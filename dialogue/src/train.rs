@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use imbalance_core::host::{Loss, LossChoice};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::dialogue::{DialogueScores, FrequencySeries, plot_word_frequencies};
 use imbalance_train::{
-    Interrupt, Manifest, Outcome, PluginRecord, RunFolder, RunRequest, Sampling, Stream, Summary, TrainError,
-    checkpoint, derive, fit, set_threads, write_atomically,
+    Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Sampling, Stream, Summary, TrainError, checkpoint,
+    derive, fit, losses::MadeLosses, set_threads, write_atomically,
 };
 use serde::Serialize;
 use tch::Device;
@@ -28,15 +27,6 @@ use crate::{DialogueError, DialogueFlags};
 
 /// Replies that are shown at the end of a run.
 const SAMPLES: usize = 5;
-
-/// The losses of a training.
-#[derive(Clone, Debug)]
-pub struct Losses {
-    /// `--loss`.
-    pub main: LossChoice,
-    /// `--base-loss`, for the first `--defer-epochs` epochs.
-    pub base: Option<LossChoice>,
-}
 
 /// What a training ended with; `results.json` in the run folder.
 #[derive(Debug, Serialize)]
@@ -82,8 +72,7 @@ pub fn train(flags: &DialogueFlags, losses: &Losses, config: String) -> Result<E
         train: &prepared.train,
         sampling: &prepared.sampling,
         valid: &prepared.valid,
-        base: prepared.base.as_ref(),
-        main: &prepared.main,
+        losses: &prepared.losses,
         batch_size: flags.train.batch_size,
         loss_path: flags.train.loss_path,
         seed: flags.train.seed,
@@ -111,8 +100,7 @@ struct Prepared {
     train: Examples,
     sampling: Sampling,
     valid: Examples,
-    main: Loss,
-    base: Option<Loss>,
+    losses: MadeLosses,
     store: VarStore,
     model: AnyModel,
     file: ModelFile,
@@ -158,31 +146,24 @@ impl Prepared {
             counts.unseen().count(),
             counts.imbalance_ratio()
         ));
-        let main = losses.main.make(Head::Softmax, &counts)?;
-        let base = losses.base.as_ref().map(|base| base.make(Head::Softmax, &counts)).transpose()?;
+        let losses = losses.make(Head::Softmax, &counts)?;
         let sampling = Sampling::new(flags.train.sampling(), counts, train.classes()).map_err(TrainError::from)?;
         let store = VarStore::new(Device::Cpu);
-        let cosine_scale = flags.model.cosine_scale(std::iter::once(&main).chain(&base))?;
+        let cosine_scale = flags.model.cosine_scale(losses.all())?;
         let (model, spec) = build_model(flags, cosine_scale, &store, &vocabulary, &say)?;
         let file =
             ModelFile { model: spec, data: DataSource::of(&flags.data), history_tokens: flags.data.history_tokens };
-        Ok(Self { corpus, vocabulary, words, train, sampling, valid, main, base, store, model, file })
+        Ok(Self { corpus, vocabulary, words, train, sampling, valid, losses, store, model, file })
     }
 
     fn open_run(&self, flags: &DialogueFlags, losses: &Losses, config: String) -> Result<RunFolder, DialogueError> {
         let mut manifest = Manifest::collect(flags.train.seed);
-        manifest.plugins = std::iter::once(&losses.main)
-            .chain(&losses.base)
-            .filter_map(|choice| {
-                let (path, sha256) = (choice.plugin.path()?, choice.plugin.sha256()?);
-                Some(PluginRecord { id: choice.plugin.id().into(), path: path.into(), sha256: sha256.into() })
-            })
-            .collect();
+        manifest.plugins = losses.plugins();
         manifest.data = data_hashes(&self.corpus.sources);
         let request = RunRequest {
             folder: flags.train.run.clone(),
             root: "runs".into(),
-            name: format!("dialogue-{}", self.main.id()),
+            name: format!("dialogue-{}", self.losses.main.id()),
             mode: flags.train.run_mode(),
             config,
             manifest,
@@ -203,7 +184,7 @@ impl Prepared {
         };
         let examples = Examples::new(dialogues, &self.vocabulary, flags.data.history_tokens, 0);
         let Measured { loss, perplexity } =
-            measure(&self.model, &examples, &self.main, flags.train.batch_size, flags.train.loss_path)?;
+            measure(&self.model, &examples, &self.losses.main, flags.train.batch_size, flags.train.loss_path)?;
         let mut evaluation = evaluate(&self.model, &self.vocabulary, dialogues, &examples, &flags.decode, &self.words)?;
         evaluation.scores.perplexity = Some(perplexity);
         write_lines(&run.path().join(format!("replies-{split}.txt")), &evaluation.replies)?;
@@ -214,7 +195,7 @@ impl Prepared {
             &[
                 FrequencySeries::from_counts("training replies", &training_words),
                 FrequencySeries::from_texts(format!("{split} references"), &evaluation.references),
-                FrequencySeries::from_texts(format!("replies ({})", self.main.id()), &evaluation.replies),
+                FrequencySeries::from_texts(format!("replies ({})", self.losses.main.id()), &evaluation.replies),
             ],
             &plot,
         )
@@ -233,7 +214,7 @@ impl Prepared {
             .collect();
         let trained = TrainedRun {
             run: run.path().to_owned(),
-            loss: self.main.id().to_owned(),
+            loss: self.losses.main.id().to_owned(),
             vocabulary: self.vocabulary.len(),
             parameters: self.store.trainable_variables().iter().map(|tensor| tensor.numel() as i64).sum(),
             training,

@@ -18,6 +18,17 @@ pub enum LossPhase {
     Main,
 }
 
+/// Where in the training a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// From 1.
+    pub epoch: usize,
+    /// Which loss it trains with.
+    pub phase: LossPhase,
+    /// Steps before it, in all epochs.
+    pub step: u64,
+}
+
 /// Whether a smaller or a larger value of the monitored metric is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
@@ -60,8 +71,14 @@ pub trait Task {
     /// [`crate::sampling::Sampling::batches`] is one that follows `--sampler`.
     fn batches(&self, epoch: usize) -> Result<Vec<Vec<usize>>, TrainError>;
 
+    /// Called before the first step of an epoch in this process, with all of its batches and how many of them a run
+    /// that is resumed has done already: the place to start loading what comes next.
+    fn begin_epoch(&mut self, _epoch: usize, _batches: &[Vec<usize>], _done: usize) -> Result<(), TrainError> {
+        Ok(())
+    }
+
     /// The loss of one batch, with its graph. libtorch's generator has been seeded for this step.
-    fn forward(&mut self, batch: &[usize], phase: LossPhase) -> Result<BatchLoss, TrainError>;
+    fn forward(&mut self, batch: &[usize], at: Step) -> Result<BatchLoss, TrainError>;
 
     /// Metrics on the validation data, called without gradients after each epoch; a loss among them is that
     /// of `phase`. libtorch's generator has been seeded for this epoch.

@@ -18,7 +18,7 @@ use crate::schedule::{Decay, Position};
 use crate::seeding::{Stream, seed_libtorch};
 use crate::sgd::Sgd;
 use crate::state::{LossSum, TrainState};
-use crate::task::Task;
+use crate::task::{self, Task};
 
 /// How a call of [`fit`] ended without an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,6 +190,7 @@ impl Fit<'_> {
                 self.state.batch
             )));
         }
+        self.task.begin_epoch(epoch, &batches, self.state.batch).map_err(|error| self.placed(error))?;
         self.progress.begin_epoch(epoch, self.state.batch, count);
         let mut window = Window::new();
         for batch in batches.iter().skip(self.state.batch) {
@@ -223,7 +224,8 @@ impl Fit<'_> {
     fn step(&mut self, batch: &[usize], count: usize, window: &mut Window) -> Result<Step, TrainError> {
         let TrainState { epoch, batch: index, step, .. } = self.state;
         seed_libtorch(self.config.seed, Stream::Step, step);
-        let loss = self.task.forward(batch, self.config.phase(epoch)).map_err(|error| self.placed(error))?;
+        let at = task::Step { epoch, phase: self.config.phase(epoch), step };
+        let loss = self.task.forward(batch, at).map_err(|error| self.placed(error))?;
         let wrong = |reason: &str| TrainError::Batch { epoch, batch: index + 1, reason: reason.into() };
         if !(loss.units > 0.0 && loss.units.is_finite()) {
             return Err(wrong(&format!("its loss sums over {} {}", loss.units, self.task.units_name())));

@@ -11,7 +11,8 @@ use imbalance_train::run_folder::RunMode;
 use imbalance_train::schedule::{Decay, Schedule, WarmUp};
 use imbalance_train::sgd::SgdConfig;
 use imbalance_train::{
-    BatchLoss, Goal, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunRequest, Task, TrainConfig, TrainError, fit,
+    BatchLoss, Goal, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunRequest, Step, Task, TrainConfig,
+    TrainError, fit,
 };
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -34,7 +35,7 @@ impl Task for Slow {
         Ok(vec![vec![0]; 1000])
     }
 
-    fn forward(&mut self, _batch: &[usize], _phase: LossPhase) -> Result<BatchLoss, TrainError> {
+    fn forward(&mut self, _batch: &[usize], _at: Step) -> Result<BatchLoss, TrainError> {
         std::thread::sleep(STEP);
         while self.hang_when.as_ref().is_some_and(Interrupt::requested) {
             std::thread::sleep(STEP);

@@ -10,7 +10,8 @@ use imbalance_train::schedule::{Decay, Schedule, WarmUp};
 use imbalance_train::seeding::{Stream, seed_libtorch};
 use imbalance_train::sgd::SgdConfig;
 use imbalance_train::{
-    BatchLoss, Goal, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunRequest, Task, TrainConfig, TrainError, fit,
+    BatchLoss, Goal, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunRequest, Step, Task, TrainConfig,
+    TrainError, fit,
 };
 use serde_json::Value;
 use tch::nn::{self, Module, VarStore};
@@ -92,9 +93,9 @@ impl Task for Points {
         Ok(shuffled_batches(EXAMPLES as usize, 8, 1, epoch))
     }
 
-    fn forward(&mut self, batch: &[usize], phase: LossPhase) -> Result<BatchLoss, TrainError> {
+    fn forward(&mut self, batch: &[usize], at: Step) -> Result<BatchLoss, TrainError> {
         self.steps += 1;
-        self.phases.push(phase);
+        self.phases.push(at.phase);
         if let Some((steps, interrupt)) = &self.stop_after
             && self.steps == *steps
         {

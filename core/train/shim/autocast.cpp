@@ -1,0 +1,26 @@
+// libtorch's autocast of this thread, for any device.
+
+#include <ATen/autocast_mode.h>
+
+namespace {
+
+at::DeviceType device(bool cuda) { return cuda ? at::kCUDA : at::kCPU; }
+
+} // namespace
+
+// Begins bfloat16; returns whether autocast was on before.
+extern "C" bool imbalance_autocast_begin(bool cuda) {
+    const bool before = at::autocast::is_autocast_enabled(device(cuda));
+    at::autocast::set_autocast_enabled(device(cuda), true);
+    at::autocast::set_autocast_dtype(device(cuda), at::kBFloat16);
+    at::autocast::increment_nesting();
+    return before;
+}
+
+extern "C" void imbalance_autocast_end(bool cuda, bool before) {
+    // The cast weights are kept for the outermost region only: the next step changes them.
+    if (at::autocast::decrement_nesting() == 0) {
+        at::autocast::clear_cache();
+    }
+    at::autocast::set_autocast_enabled(device(cuda), before);
+}

@@ -1,0 +1,105 @@
+//! Reduced precision of the model's arithmetic (`--precision`). Weights, their gradients, the optimiser and the loss stay
+//! float32.
+
+use std::fmt;
+
+use tch::Device;
+
+unsafe extern "C" {
+    fn imbalance_autocast_begin(cuda: bool) -> bool;
+    fn imbalance_autocast_end(cuda: bool, before: bool);
+}
+
+/// `--precision`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// bfloat16 where the processor computes with it, else float32
+    #[default]
+    Auto,
+    /// All arithmetic in float32
+    Float32,
+    /// Convolutions and products in bfloat16, the rest in float32
+    Bfloat16,
+}
+
+impl Precision {
+    /// What it is on `device`: [`Precision::Float32`] or [`Precision::Bfloat16`].
+    pub fn on(self, device: Device) -> Self {
+        match self {
+            Self::Auto if native_bfloat16(device) => Self::Bfloat16,
+            Self::Auto => Self::Float32,
+            given => given,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Float32 => "float32",
+            Self::Bfloat16 => "bfloat16",
+        })
+    }
+}
+
+/// Whether products in bfloat16 are faster than in float32; elsewhere libtorch only imitates them.
+fn native_bfloat16(device: Device) -> bool {
+    match device {
+        #[cfg(target_arch = "x86_64")]
+        Device::Cpu => is_x86_feature_detected!("avx512bf16"),
+        device => device.is_cuda(),
+    }
+}
+
+/// While it lives, libtorch's operations on this thread choose their precision as its autocast does: convolutions and
+/// products in bfloat16, sums and normalisations in float32.
+///
+/// tch's own autocast is for CUDA only and takes no kind.
+#[derive(Debug)]
+pub struct Autocast {
+    cuda: bool,
+    before: bool,
+}
+
+impl Autocast {
+    /// Begins it if `precision` is bfloat16 on `device`; the graph may be walked backward after its end.
+    pub fn begin(precision: Precision, device: Device) -> Option<Self> {
+        (precision.on(device) == Precision::Bfloat16).then(|| {
+            let cuda = device.is_cuda();
+            // SAFETY: sets libtorch's state of this thread, which `drop` puts back.
+            Self { cuda, before: unsafe { imbalance_autocast_begin(cuda) } }
+        })
+    }
+}
+
+impl Drop for Autocast {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { imbalance_autocast_end(self.cuda, self.before) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn products_are_in_bfloat16_while_it_lives() {
+        let a = Tensor::ones([3, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let product = |precision| {
+            let _autocast = Autocast::begin(precision, Device::Cpu);
+            a.matmul(&a)
+        };
+        assert_eq!(product(Precision::Float32).kind(), Kind::Float);
+        let low = product(Precision::Bfloat16);
+        assert_eq!(low.kind(), Kind::BFloat16);
+        assert_eq!(a.matmul(&a).kind(), Kind::Float, "its end restores float32");
+        low.sum(Kind::Float).backward();
+        assert_eq!(a.grad().kind(), Kind::Float);
+        assert_eq!(Vec::<f32>::try_from(a.grad().reshape([-1])).unwrap(), [6.0; 9]);
+    }
+}
