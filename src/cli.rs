@@ -17,7 +17,10 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .max_term_width(100);
     #[cfg(feature = "training")]
-    let command = command.subcommand(crate::dialogue::command());
+    let command = command
+        .subcommand(crate::dialogue::command())
+        .subcommand(crate::vision::command())
+        .subcommand(crate::data::command());
     command.subcommand(losses::command()).subcommand(eval_command()).subcommand(bench::command())
 }
 
@@ -32,11 +35,15 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
         "losses" => losses::run(&args),
         #[cfg(feature = "training")]
         "dialogue" => crate::dialogue::run(args.get(2..).unwrap_or_default()),
+        #[cfg(feature = "training")]
+        "vision" => crate::vision::run(args.get(2..).unwrap_or_default()),
         _ => {
             let matches = command().try_get_matches_from(&args)?;
             match matches.subcommand() {
                 Some(("eval", matches)) => eval::run(&EvalArgs::from_arg_matches(matches)?),
                 Some(("bench", matches)) => bench::run(matches),
+                #[cfg(feature = "training")]
+                Some(("data", matches)) => crate::data::run(matches),
                 _ => Ok(()),
             }
         }

@@ -51,6 +51,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         if let Some(dialogue) = cause.downcast_ref::<imbalance_dialogue::DialogueError>() {
             return dialogue.exit_code();
         }
+        #[cfg(feature = "training")]
+        if let Some(vision) = cause.downcast_ref::<imbalance_vision::VisionError>() {
+            return vision.exit_code();
+        }
     }
     1
 }

@@ -9,11 +9,17 @@ mod losses;
 mod output;
 
 #[cfg(feature = "training")]
+mod data;
+#[cfg(feature = "training")]
 mod dialogue;
 #[cfg(feature = "training")]
 mod front_end;
 #[cfg(feature = "training")]
 mod recipe;
+#[cfg(feature = "training")]
+mod sweep;
+#[cfg(feature = "training")]
+mod vision;
 
 use std::process::ExitCode;
 

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use imbalance_core::host::{Adjustment, Loss};
-use imbalance_train::TrainFlags;
+use imbalance_core::host::Loss;
+use imbalance_train::normalised_classifier::parse_cosine_scale;
+use imbalance_train::{NormalisedClassifier, TrainFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::DialogueError;
@@ -128,21 +129,6 @@ pub enum ModelFlag {
     Gpt2,
 }
 
-/// `--normalised-classifier`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NormalisedClassifier {
-    /// Where --loss or --base-loss asks for it
-    Auto,
-    /// Whatever the loss
-    Yes,
-    /// Never
-    No,
-}
-
-/// The scale of the cosines where neither the flags nor a loss say one: LDAM's (Cao et al., 2019).
-const COSINE_SCALE: f64 = 30.0;
-
 /// The model and its first values.
 #[derive(Clone, Debug, clap::Args, Serialize)]
 #[command(next_help_heading = "Model")]
@@ -182,7 +168,7 @@ pub struct ModelFlags {
 
     /// Logits over cosines of a normalised classifier, for decoding and for losses that do not scale the cosines themselves
     /// [default: the scale of the loss that asks for the classifier, or 30]
-    #[arg(long, allow_negative_numbers = true, value_name = "SCALE", value_parser = above_zero)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SCALE", value_parser = parse_cosine_scale)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cosine_scale: Option<f64>,
 
@@ -205,17 +191,6 @@ pub struct ModelFlags {
 fn zero_to_below_one(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| (0.0..1.0).contains(number));
     number.ok_or_else(|| "must be a number from 0 to below 1".into())
-}
-
-fn above_zero(text: &str) -> Result<f64, String> {
-    let number: Option<f64> = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
-    number.ok_or_else(|| "must be a number above 0".into())
-}
-
-/// The one scale that a loss multiplies all logits by.
-fn common_scale(adjustment: &Adjustment) -> Option<f64> {
-    let (&first, rest) = adjustment.scale.as_ref()?.split_first()?;
-    rest.iter().all(|&scale| scale == first).then_some(first)
 }
 
 impl ModelFlags {
@@ -245,21 +220,10 @@ impl ModelFlags {
     /// # Errors
     /// [`DialogueError::Usage`]: a GPT-2, whose output layer cannot be normalised, or a scale without such a classifier.
     pub fn cosine_scale<'a>(&self, losses: impl IntoIterator<Item = &'a Loss>) -> Result<Option<f64>, DialogueError> {
-        let asking = losses.into_iter().find(|loss| loss.wants_normalised_classifier());
-        let normalised = match self.normalised_classifier {
-            NormalisedClassifier::Auto => asking.is_some(),
-            NormalisedClassifier::Yes => true,
-            NormalisedClassifier::No => false,
-        };
-        if !normalised {
-            return match self.cosine_scale {
-                Some(scale) => Err(DialogueError::Usage(format!(
-                    "--cosine-scale {scale} is for a normalised classifier; give --normalised-classifier yes"
-                ))),
-                None => Ok(None),
-            };
-        }
-        if self.model == ModelFlag::Gpt2 {
+        let losses: Vec<&Loss> = losses.into_iter().collect();
+        let scale = self.normalised_classifier.cosine_scale(self.cosine_scale, losses.iter().copied())?;
+        if scale.is_some() && self.model == ModelFlag::Gpt2 {
+            let asking = losses.into_iter().find(|loss| loss.wants_normalised_classifier());
             return Err(DialogueError::Usage(match (self.normalised_classifier, asking) {
                 (NormalisedClassifier::Auto, Some(loss)) => format!(
                     "loss `{}` asks for a normalised classifier, which GPT-2 does not have: its output layer is its embedding table; \
@@ -270,8 +234,7 @@ impl ModelFlags {
                     .into(),
             }));
         }
-        let own = asking.and_then(|loss| common_scale(loss.adjustment()));
-        Ok(Some(self.cosine_scale.or(own).unwrap_or(COSINE_SCALE)))
+        Ok(scale)
     }
 
     /// The LSTM's shape; `cosine_scale` is [`ModelFlags::cosine_scale`].
@@ -285,18 +248,5 @@ impl ModelFlags {
             attention: self.attention,
             cosine_scale,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_scale_of_a_loss_is_that_of_all_its_classes_or_none() {
-        let of = |scale| common_scale(&Adjustment { scale, ..Adjustment::NONE });
-        assert_eq!(of(Some(vec![30.0; 3])), Some(30.0));
-        assert_eq!(of(Some(vec![1.0, 2.0])), None);
-        assert_eq!(of(None), None);
     }
 }

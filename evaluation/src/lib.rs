@@ -1,6 +1,9 @@
 //! Evaluators of the imbalance toolkit: metrics, tables and pictures, computed without a tensor library.
 //!
-//! [`dialogue`] scores generated replies against references (paper, section 5.1 and Table 4); [`figure`] draws curves.
+//! [`dialogue`] scores generated replies against references (paper, section 5.1 and Table 4), [`longtail`]
+//! classifiers of images whose classes are of very different sizes (sections 5.1 and 5.2); [`figure`] draws.
 
+mod align;
 pub mod dialogue;
 pub mod figure;
+pub mod longtail;

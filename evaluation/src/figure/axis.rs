@@ -29,17 +29,24 @@ pub struct Axis {
     pub high: f64,
     /// How values are spread.
     pub scale: Scale,
+    /// Values to mark and what stands there; empty for numbers at round values.
+    pub ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
     /// An axis from `low` to `high` with values spread evenly.
     pub fn linear(label: impl Into<String>, low: f64, high: f64) -> Self {
-        Self { label: label.into(), low, high, scale: Scale::Linear }
+        Self { label: label.into(), low, high, scale: Scale::Linear, ticks: Vec::new() }
     }
 
     /// A logarithmic axis from `low` to `high`, both positive.
     pub fn log(label: impl Into<String>, low: f64, high: f64) -> Self {
-        Self { label: label.into(), low, high, scale: Scale::Log }
+        Self { label: label.into(), low, high, scale: Scale::Log, ticks: Vec::new() }
+    }
+
+    /// The same axis with words, such as the names of classes, in place of its numbers.
+    pub fn with_ticks(self, ticks: Vec<(f64, String)>) -> Self {
+        Self { ticks, ..self }
     }
 
     /// Where `value` is between the ends: 0 at the lower, 1 at the upper; not finite if it has no place.
@@ -65,6 +72,9 @@ impl Axis {
 
     /// `value` as a tick says it.
     pub(super) fn tick(&self, value: f64) -> String {
+        if let Some((_, text)) = self.ticks.iter().find(|(at, _)| *at == value) {
+            return text.clone();
+        }
         // Far below the distance of two ticks, so that 0.1 + 0.2 is 0.3 and what should be 0 is.
         let step = match self.scale {
             Scale::Linear => (self.high - self.low) * 1e-4,
@@ -82,15 +92,22 @@ impl Axis {
 
     /// The axis as the drawing library takes it.
     pub(super) fn ranged(&self) -> RangedAxis {
-        match self.scale {
-            Scale::Linear => RangedAxis::Linear((self.low..self.high).into()),
-            Scale::Log => RangedAxis::Log((self.low..self.high).log_scale().into()),
-        }
+        let spread = match self.scale {
+            Scale::Linear => Spread::Linear((self.low..self.high).into()),
+            Scale::Log => Spread::Log((self.low..self.high).log_scale().into()),
+        };
+        let on_axis = |value: &f64| (self.low..=self.high).contains(value);
+        RangedAxis { spread, ticks: self.ticks.iter().map(|(at, _)| *at).filter(on_axis).collect() }
     }
 }
 
 /// Either kind of axis as one type.
-pub(super) enum RangedAxis {
+pub(super) struct RangedAxis {
+    spread: Spread,
+    ticks: Vec<f64>,
+}
+
+enum Spread {
     Linear(RangedCoordf64),
     Log(LogCoord<f64>),
 }
@@ -100,23 +117,24 @@ impl Ranged for RangedAxis {
     type ValueType = f64;
 
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        match self {
-            Self::Linear(axis) => axis.map(value, limit),
-            Self::Log(axis) => axis.map(value, limit),
+        match &self.spread {
+            Spread::Linear(axis) => axis.map(value, limit),
+            Spread::Log(axis) => axis.map(value, limit),
         }
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        match self {
-            Self::Linear(axis) => axis.key_points(hint),
-            Self::Log(axis) => axis.key_points(hint),
+        match &self.spread {
+            _ if !self.ticks.is_empty() => self.ticks.clone(),
+            Spread::Linear(axis) => axis.key_points(hint),
+            Spread::Log(axis) => axis.key_points(hint),
         }
     }
 
     fn range(&self) -> Range<f64> {
-        match self {
-            Self::Linear(axis) => axis.range(),
-            Self::Log(axis) => axis.range(),
+        match &self.spread {
+            Spread::Linear(axis) => axis.range(),
+            Spread::Log(axis) => axis.range(),
         }
     }
 }
@@ -141,6 +159,14 @@ mod tests {
         assert_eq!(Axis::linear("", 0.0, 300.0).tick(200.0), "200");
         let log = Axis::log("", 1e-3, 1e5);
         assert_eq!([0.001, 1.0, 20_000.0].map(|value| log.tick(value)), ["0.001", "1", "20000"]);
+    }
+
+    #[test]
+    fn words_replace_numbers_where_they_are_on_the_axis() {
+        let ticks = [0.0, 1.0, 9.0].map(|at| (at, format!("class {at}"))).to_vec();
+        let axis = Axis::linear("", -0.5, 1.5).with_ticks(ticks);
+        let marked = axis.ranged().key_points(plotters::coord::ranged1d::BoldPoints(2));
+        assert_eq!(marked.iter().map(|&at| axis.tick(at)).collect::<Vec<_>>(), ["class 0", "class 1"]);
     }
 
     #[test]

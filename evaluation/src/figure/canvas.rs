@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use plotters::coord::Shift;
-use plotters::prelude::{DrawingArea, PathElement, RGBColor, Rectangle, SVGBackend, ShapeStyle, TextStyle};
+use plotters::prelude::{Circle, DrawingArea, PathElement, RGBColor, Rectangle, SVGBackend, ShapeStyle, TextStyle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, FontStyle, FontTransform, register_font};
 
@@ -96,11 +96,21 @@ impl Canvas<'_, '_> {
         }
     }
 
+    /// A filled rectangle between two opposite corners.
+    pub fn block(&self, corners: [(f64, f64); 2], fill: Colour) -> Result<(), FigureError> {
+        let corners = corners.map(|(x, y)| (units(x), units(y)));
+        self.0.draw(&Rectangle::new(corners, rgb(fill).filled())).map_err(failed)
+    }
+
+    /// A filled circle around `at`.
+    pub fn disc(&self, at: (f64, f64), radius: f64, fill: Colour) -> Result<(), FigureError> {
+        self.0.draw(&Circle::new((units(at.0), units(at.1)), units(radius), rgb(fill).filled())).map_err(failed)
+    }
+
     /// A filled square around `at`.
     pub fn dot(&self, at: (f64, f64), stroke: Stroke) -> Result<(), FigureError> {
         let radius = stroke.width * 1.5;
-        let corners = [-radius, radius].map(|by| (units(at.0 + by), units(at.1 + by)));
-        self.0.draw(&Rectangle::new(corners, rgb(stroke.colour).filled())).map_err(failed)
+        self.block([-radius, radius].map(|by| (at.0 + by, at.1 + by)), stroke.colour)
     }
 }
 

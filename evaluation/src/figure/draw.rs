@@ -5,7 +5,8 @@ use plotters::prelude::{ChartBuilder, IntoDrawingArea as _, LabelAreaPosition, R
 
 use super::canvas::{Align, Canvas, UNITS, failed, load_font, shape, text_style, text_width, units};
 use super::line::{clipped, simplified};
-use super::{Colour, Figure, FigureError, Key, Panel};
+use super::marks::{draw_blocks, draw_dots, draw_texts};
+use super::{Colour, Figure, FigureError, Grid, Key, Panel};
 
 const MARGIN: f64 = 12.0;
 const TITLE: f64 = 16.0;
@@ -167,9 +168,14 @@ fn draw_panel(canvas: &Canvas, panel: &Panel, cell: &Cell, corner: (f64, f64)) -
         canvas.text((middle, line - 10.0), &panel.title, PANEL_TITLE, Colour(0, 0, 0), Align::Middle)?;
     }
     draw_axes(canvas, panel, cell, corner)?;
+    let place = |&(x, y): &(f64, f64)| (panel.x.place(x), panel.y.place(y));
+    let on_page = |(x, y): (f64, f64)| (left + x * width, top + (1.0 - y) * height);
+    draw_blocks(canvas, &panel.blocks, place, on_page)?;
+    if !panel.blocks.is_empty() {
+        draw_frame(canvas, cell, corner)?;
+    }
+    draw_dots(canvas, &panel.dots, place, on_page)?;
     for curve in &panel.lines {
-        let place = |&(x, y): &(f64, f64)| (panel.x.place(x), panel.y.place(y));
-        let on_page = |(x, y): (f64, f64)| (left + x * width, top + (1.0 - y) * height);
         let points: Vec<(f64, f64)> = curve.points.iter().map(place).collect();
         if let [point] = points[..] {
             if (0.0..=1.0).contains(&point.0) && (0.0..=1.0).contains(&point.1) {
@@ -183,7 +189,7 @@ fn draw_panel(canvas: &Canvas, panel: &Panel, cell: &Cell, corner: (f64, f64)) -
             canvas.line(&simplified(&part, 0.5 / UNITS), curve.stroke)?;
         }
     }
-    Ok(())
+    draw_texts(canvas, &panel.texts, place, on_page)
 }
 
 /// The most numbers on a horizontal axis of so many pixels.
@@ -226,7 +232,20 @@ fn draw_axes(canvas: &Canvas, panel: &Panel, cell: &Cell, corner: (f64, f64)) ->
     if !panel.y.label.is_empty() {
         mesh.y_desc(panel.y.label.as_str());
     }
+    match panel.grid {
+        Grid::Both => {}
+        Grid::Horizontal => {
+            mesh.disable_x_mesh();
+        }
+        Grid::None => {
+            mesh.disable_mesh();
+        }
+    }
     mesh.draw().map_err(failed)?;
+    draw_frame(canvas, cell, corner)
+}
+
+fn draw_frame(canvas: &Canvas, cell: &Cell, corner: (f64, f64)) -> Result<(), FigureError> {
     let (left, top) = (corner.0 + cell.left, corner.1 + cell.above);
     let corners = [(left, top), (left + cell.size.0, top + cell.size.1)].map(|(x, y)| (units(x), units(y)));
     let frame = Rectangle::new(corners, shape(FRAME, 1.0));

@@ -11,6 +11,15 @@ pub struct Line {
     pub stroke: Stroke,
 }
 
+/// The outline of a histogram as the points of a [`Line`]: `values[i]` from `edges[i]` to `edges[i + 1]`.
+///
+/// # Shapes
+/// - `edges`: `[bins + 1]`, `values`: `[bins]`; what has no partner is left out
+pub fn steps(edges: &[f64], values: &[f64]) -> Vec<(f64, f64)> {
+    let sides = edges.windows(2).zip(values);
+    sides.flat_map(|(pair, &value)| [(pair[0], value), (pair[1], value)]).collect()
+}
+
 /// The parts of the curve through `points` that lie in the square from (0, 0) to (1, 1).
 pub(super) fn clipped(points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
     let mut parts: Vec<Vec<(f64, f64)>> = Vec::new();
@@ -89,6 +98,12 @@ mod tests {
         assert!(clipped(&[(0.0, 2.0), (1.0, 2.0)]).is_empty());
         // Across the square, with both ends outside.
         assert_eq!(clipped(&[(-0.5, 0.25), (1.5, 0.25)]), [[(0.0, 0.25), (1.0, 0.25)]]);
+    }
+
+    #[test]
+    fn a_histogram_has_an_outline() {
+        assert_eq!(steps(&[0.0, 1.0, 3.0], &[5.0, 2.0]), [(0.0, 5.0), (1.0, 5.0), (1.0, 2.0), (3.0, 2.0)]);
+        assert!(steps(&[], &[]).is_empty());
     }
 
     #[test]

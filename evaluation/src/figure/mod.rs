@@ -1,4 +1,4 @@
-//! Line figures: panels of curves over one pair of axes each, a legend below, as SVG or PNG.
+//! Figures: panels of curves, dots and filled blocks over one pair of axes each, a legend below, as SVG or PNG.
 //!
 //! ```
 //! use imbalance_evaluation::figure::{Axis, Colour, Figure, Key, Line, Panel, Stroke};
@@ -24,6 +24,7 @@ mod axis;
 mod canvas;
 mod draw;
 mod line;
+mod marks;
 mod png;
 mod stroke;
 #[cfg(test)]
@@ -33,7 +34,8 @@ mod write;
 use std::path::PathBuf;
 
 pub use axis::{Axis, Scale};
-pub use line::Line;
+pub use line::{Line, steps};
+pub use marks::{Block, Dots, Place, Text};
 pub use stroke::{Colour, Dash, Stroke};
 pub use write::{Format, write_whole};
 
@@ -58,7 +60,7 @@ impl Default for Figure {
     }
 }
 
-/// A pair of axes with curves.
+/// A pair of axes with what is drawn over them: blocks first, then dots, lines and texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
     /// Above the panel; empty for none.
@@ -69,15 +71,44 @@ pub struct Panel {
     pub x: Axis,
     /// The vertical axis.
     pub y: Axis,
-    /// Later ones are drawn over earlier ones.
+    /// Which ticks have a faint line across the panel.
+    pub grid: Grid,
+    /// Bars, or the cells of a heat map.
+    pub blocks: Vec<Block>,
+    /// Points without a line.
+    pub dots: Vec<Dots>,
+    /// Curves; later ones are drawn over earlier ones.
     pub lines: Vec<Line>,
+    /// Words and numbers among them.
+    pub texts: Vec<Text>,
 }
 
 impl Panel {
-    /// A panel without curves.
+    /// A panel with nothing on it but its grid.
     pub fn new(x: Axis, y: Axis) -> Self {
-        Self { title: String::new(), note: String::new(), x, y, lines: Vec::new() }
+        Self {
+            title: String::new(),
+            note: String::new(),
+            x,
+            y,
+            grid: Grid::Both,
+            blocks: Vec::new(),
+            dots: Vec::new(),
+            lines: Vec::new(),
+            texts: Vec::new(),
+        }
     }
+}
+
+/// Faint lines across a panel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grid {
+    /// At the ticks of both axes.
+    Both,
+    /// At those of the vertical axis.
+    Horizontal,
+    /// Nowhere.
+    None,
 }
 
 /// An entry of the legend.

@@ -18,12 +18,20 @@ impl Colour {
     ];
     /// For what stands for no curve of its own, such as the dashes in a legend.
     pub const INK: Self = Self(64, 64, 64);
+    /// The background.
+    pub const WHITE: Self = Self(255, 255, 255);
     /// For a curve that others are compared with.
     pub const REFERENCE: Self = Self(170, 170, 170);
 
     /// The colour of curve number `index`; after the last of the palette, the first again.
     pub fn of(index: usize) -> Self {
         Self::PALETTE[index % Self::PALETTE.len()]
+    }
+
+    /// The colour `share` of the way to another: 0 is this one, 1 the other.
+    pub fn towards(self, other: Self, share: f64) -> Self {
+        let mix = |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * share).round() as u8;
+        Self(mix(self.0, other.0), mix(self.1, other.1), mix(self.2, other.2))
     }
 }
 
@@ -69,5 +77,38 @@ impl Stroke {
     /// The same with dashes.
     pub fn dashed(self, dash: Dash) -> Self {
         Self { dash, ..self }
+    }
+
+    /// The line of curve number `index`: the colours of the palette, then again with dashes, then dotted.
+    pub fn of(index: usize) -> Self {
+        let dashes = [Dash::Solid, Dash::Dashed, Dash::Dotted];
+        Self::solid(Colour::of(index)).dashed(dashes[index / Colour::PALETTE.len() % dashes.len()])
+    }
+
+    /// A line so wide that a legend's sample of it is a patch of its colour, for what is filled.
+    pub fn patch(colour: Colour) -> Self {
+        Self { colour, dash: Dash::Solid, width: 11.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_mixed() {
+        let blue = Colour(0, 100, 200);
+        assert_eq!(blue.towards(Colour::WHITE, 0.0), blue);
+        assert_eq!(blue.towards(Colour::WHITE, 1.0), Colour::WHITE);
+        assert_eq!(blue.towards(Colour(10, 0, 200), 0.5), Colour(5, 50, 200));
+    }
+
+    #[test]
+    fn curves_beyond_the_palette_are_told_apart_by_dashes() {
+        let strokes: Vec<Stroke> = (0..21).map(Stroke::of).collect();
+        assert_eq!(strokes[7], Stroke::solid(Colour::of(0)).dashed(Dash::Dashed));
+        for (at, stroke) in strokes.iter().enumerate() {
+            assert!(!strokes[..at].contains(stroke));
+        }
     }
 }

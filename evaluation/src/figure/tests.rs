@@ -75,6 +75,36 @@ fn a_png_shows_what_the_svg_says() {
 }
 
 #[test]
+fn blocks_dots_and_texts_stay_within_the_axes() {
+    let block = |x, y| Block { x, y, fill: Colour::of(4) };
+    let text = |at: (f64, f64), text: &str| Text {
+        at,
+        text: text.to_owned(),
+        size: 11.0,
+        colour: Colour::INK,
+        place: Place::Above,
+    };
+    let panel = Panel {
+        grid: Grid::None,
+        // A quarter of the panel, half of it given twice as large, and what is outside or empty.
+        blocks: vec![block((0.0, 0.5), (0.0, 0.25)), block((1.5, 0.5), (0.5, 0.75)), block((1.1, 2.0), (0.0, 1.0))],
+        dots: vec![Dots { points: vec![(0.5, 0.9), (1.5, 0.5), (f64::NAN, 0.5)], colour: Colour::of(1), radius: 5.0 }],
+        texts: vec![text((0.2, 0.5), "shown"), text((0.2, 1.5), "beyond")],
+        ..Panel::new(Axis::linear("", 0.0, 1.0), Axis::linear("", 0.0, 1.0))
+    };
+    let figure = Figure { panels: vec![panel], panel_size: (200, 100), ..Figure::default() };
+    let svg = figure.svg().unwrap();
+    assert!(svg.contains("shown") && !svg.contains("beyond"));
+    assert_eq!(svg.matches("<circle").count(), 1);
+    let picture = Pixmap::decode_png(&figure.png().unwrap()).unwrap();
+    // Two bitmap pixels each way: 2 blocks of 100 by 25 CSS pixels, less what the frame covers of them.
+    let pixels = count(&picture, Colour::of(4), 0.0, 1.0);
+    assert!((19_400..=20_000).contains(&pixels), "{pixels}");
+    let disc = count(&picture, Colour::of(1), 0.0, 1.0);
+    assert!((270..=330).contains(&disc), "{disc}");
+}
+
+#[test]
 fn text_is_drawn_without_fonts_of_the_machine() {
     let blank = Figure { title: String::new(), ..figure() };
     let (with, without) = (figure().png().unwrap(), blank.png().unwrap());

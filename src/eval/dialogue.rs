@@ -1,8 +1,7 @@
-//! `toolkit eval`: scores the outputs of any system, ours or another's, from plain files.
+//! `toolkit eval dialogue`: scores replies against references.
 
 use std::collections::HashMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use imbalance_evaluation::dialogue::{
@@ -10,23 +9,12 @@ use imbalance_evaluation::dialogue::{
     read_replies, read_types, score, table,
 };
 
+use super::{name, print};
 use crate::failure::UsageError;
 
-/// Arguments of `toolkit eval`.
+/// Arguments of `toolkit eval dialogue`.
 #[derive(Debug, clap::Args)]
-pub struct EvalArgs {
-    #[command(subcommand)]
-    task: Task,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Task {
-    /// Score replies against references: F1, micro and macro F, n-gram diversity, length, rare words
-    Dialogue(DialogueArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct DialogueArgs {
+pub struct DialogueArgs {
     /// Replies to score, one a line; a blank line is an empty reply
     #[arg(long, value_name = "FILE")]
     replies: PathBuf,
@@ -89,18 +77,12 @@ enum PunctuationArg {
     Spaced,
 }
 
-/// Runs `toolkit eval`: results on standard output.
+/// Runs `toolkit eval dialogue`: results on standard output.
 ///
 /// # Errors
 /// A file that cannot be read or is malformed (named, with its line), files whose lines do not pair up, options that
 /// lack what they need, a picture that cannot be written.
-pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
-    match &args.task {
-        Task::Dialogue(args) => dialogue(args),
-    }
-}
-
-fn dialogue(args: &DialogueArgs) -> anyhow::Result<()> {
+pub fn run(args: &DialogueArgs) -> anyhow::Result<()> {
     let replies = read_replies(&args.replies).context("--replies")?;
     let references = read_references(&args.references).context("--references")?;
     if replies.len() != references.len() {
@@ -151,8 +133,7 @@ fn dialogue(args: &DialogueArgs) -> anyhow::Result<()> {
         let rows = [(name(&args.replies), &scores)];
         format!("{}\n{}", table(&rows), details(&scores))
     };
-    // Not `println!`, which panics when the reader of a pipe has gone.
-    std::io::stdout().write_all(output.as_bytes()).context("cannot write to standard output")
+    print(&output)
 }
 
 type WordTypes = (Option<Vec<String>>, Option<HashMap<String, u64>>);
@@ -199,8 +180,4 @@ fn percentage(text: &str) -> Result<f64, String> {
 
 fn line_count(lines: usize) -> String {
     if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") }
-}
-
-fn name(path: &Path) -> String {
-    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

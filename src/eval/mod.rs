@@ -1,0 +1,48 @@
+//! `toolkit eval`: scores the outputs of any system, ours or another's, from plain files.
+
+mod dialogue;
+mod longtail;
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// Arguments of `toolkit eval`.
+#[derive(Debug, clap::Args)]
+pub struct EvalArgs {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Task {
+    /// Score replies against references: F1, micro and macro F, n-gram diversity, length, rare words
+    Dialogue(dialogue::DialogueArgs),
+    /// Score predictions of a classifier trained on a long tail: accuracy of all classes and of those with many, medium and
+    /// few training images, natural accuracy, calibration, likelihood
+    Longtail(Box<longtail::LongtailArgs>),
+}
+
+/// Runs `toolkit eval`: results on standard output.
+///
+/// # Errors
+/// A file that cannot be read or is malformed (named, with its line), files that do not belong together, options that
+/// lack what they need, a picture that cannot be written.
+pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
+    match &args.task {
+        Task::Dialogue(args) => dialogue::run(args),
+        Task::Longtail(args) => longtail::run(args),
+    }
+}
+
+/// Results on standard output.
+fn print(output: &str) -> anyhow::Result<()> {
+    // Not `println!`, which panics when the reader of a pipe has gone.
+    std::io::stdout().write_all(output.as_bytes()).context("cannot write to standard output")
+}
+
+/// What a system is called: the name of its file without the extension.
+fn name(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

@@ -1,0 +1,104 @@
+//! `toolkit vision` itself: from recipe, file and flags to a training and its results.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use clap::FromArgMatches as _;
+use imbalance_evaluation::longtail::{Summary, group_table, summarise, table};
+use imbalance_vision::{ChosenBy, Ended, RunResults, TrainedRun, VisionFlags};
+
+use super::FRONT_END;
+use crate::failure::Interrupted;
+use crate::front_end::wait_passively;
+use crate::sweep::Sweep;
+
+/// Trains as `args` ask: once, or for every seed and value of a sweep.
+pub fn train(args: &[OsString]) -> anyhow::Result<()> {
+    let asked = FRONT_END.ask(args)?;
+    let flags = VisionFlags::from_arg_matches(&asked.matches)?;
+    let json = asked.matches.get_flag("json");
+    if let Some(sweep) = Sweep::from_matches(&asked.matches)? {
+        let name = format!("vision-{}", asked.losses(0)?.main.plugin.id());
+        let folder = sweep.run(&FRONT_END, args, flags.train.run.as_deref(), &name, flags.train.quiet)?;
+        return summary(&sweep, &folder, json);
+    }
+    let losses = asked.losses(flags.train.defer_epochs)?;
+    let config = FRONT_END.resolved(&flags, &losses)?;
+    if flags.train.threads != Some(1) {
+        wait_passively();
+    }
+    match imbalance_vision::train(&flags, &losses, config)? {
+        Ended::Finished(trained) => print(&trained, json),
+        Ended::Interrupted(folder) => Err(Interrupted(FRONT_END.resume_hint(&folder, args)).into()),
+    }
+}
+
+/// The table of a sweep: a row for each value, over its seeds.
+fn summary(sweep: &Sweep, folder: &std::path::Path, json: bool) -> anyhow::Result<()> {
+    let mut rows: Vec<(String, Summary)> = Vec::new();
+    for (name, runs) in sweep.rows() {
+        let results: Vec<RunResults> =
+            runs.iter().map(|run| RunResults::read(&folder.join(run))).collect::<Result<_, _>>()?;
+        let of = |best: bool| {
+            let scores = results.iter().filter_map(|run| match best {
+                false => Some(run.scores.clone()),
+                true => run.best.as_ref().map(|best| best.scores.clone()),
+            });
+            summarise(&scores.collect::<Vec<_>>())
+        };
+        rows.extend(of(false).map(|summary| (format!("{name} last epoch"), summary)));
+        rows.extend(of(true).map(|summary| (format!("{name} best epoch"), summary)));
+    }
+    let mut out = std::io::stdout().lock();
+    if json {
+        let rows: serde_json::Map<_, _> = rows
+            .into_iter()
+            .map(|(name, summary)| Ok((name, serde_json::to_value(summary)?)))
+            .collect::<Result<_, serde_json::Error>>()?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
+    } else {
+        write!(out, "{}", table(&rows))?;
+        writeln!(out, "\nruns: {}", folder.display())?;
+    }
+    Ok(())
+}
+
+fn print(trained: &TrainedRun, json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(trained)?)?;
+        return Ok(());
+    }
+    let last = trained.training.epochs;
+    let mut rows =
+        vec![(format!("{} epoch {last} (last)", trained.loss), summarise(std::slice::from_ref(&trained.scores)))];
+    if let Some(best) = &trained.best {
+        rows.push((
+            format!("{} epoch {} (best)", trained.loss, best.epoch),
+            summarise(std::slice::from_ref(&best.scores)),
+        ));
+    }
+    let rows: Vec<(String, Summary)> = rows.into_iter().filter_map(|(name, summary)| Some((name, summary?))).collect();
+    write!(out, "{}", table(&rows))?;
+    if let Some(best) = &trained.best
+        && best.chosen_by == ChosenBy::TestImages
+    {
+        writeln!(
+            out,
+            "the best epoch was chosen by the test images themselves, as is common: read the last one's, or give --hold-out N"
+        )?;
+    }
+    write!(out, "\n{}", group_table(&trained.scores))?;
+    if !trained.skipped.is_empty() {
+        writeln!(out, "\n{} image files were left out (see results.json)", trained.skipped.len())?;
+    }
+    let memory =
+        trained.training.peak_memory_bytes.map(|bytes| format!(", {} MiB at most", bytes >> 20)).unwrap_or_default();
+    writeln!(
+        out,
+        "\n{} parameters, {} epochs, {} steps in {:.0} s{memory}",
+        trained.parameters, trained.training.epochs, trained.training.steps, trained.training.seconds
+    )?;
+    writeln!(out, "run folder: {}", trained.run.display())?;
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! List files: the path of an image and its label a line, as ImageNet-LT, Places-LT and iNaturalist 2018 are published.
+//!
+//! ```text
+//! train/n01440764/n01440764_190.JPEG 0
+//! train/n01443537/n01443537_1029.JPEG 1
+//! ```
+//!
+//! The label is what follows the last white space, a number from 0; a path may hold spaces. Blank lines are skipped.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::source::read_text;
+use super::{DataError, ImageSet, Images, LoadOptions, Source, Split};
+
+/// Labels from here on are taken for mistakes: a set of a million classes would need as many images.
+const MAX_CLASSES: u32 = 1 << 20;
+
+const EXPECTED: &str = "a list of images, `path label` a line";
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListProblem {
+    /// One word only.
+    #[error("no label after the path {found:?}; each line is `path label`")]
+    NoLabel {
+        /// The line.
+        found: String,
+    },
+    /// The last word is no class.
+    #[error("the label {found:?} is not a class number; labels count from 0, below {MAX_CLASSES}")]
+    NotALabel {
+        /// The last word.
+        found: String,
+    },
+}
+
+/// The names that a data set's lists have.
+pub(super) struct Lists {
+    train: &'static str,
+    test: &'static str,
+    /// Tested on where there is no test list.
+    validation: Option<&'static str>,
+}
+
+impl Lists {
+    pub const IMAGENET_LT: Self =
+        Self { train: "ImageNet_LT_train.txt", test: "ImageNet_LT_test.txt", validation: Some("ImageNet_LT_val.txt") };
+    pub const PLACES_LT: Self =
+        Self { train: "Places_LT_train.txt", test: "Places_LT_test.txt", validation: Some("Places_LT_val.txt") };
+    /// The labels of its test images were never published; results are on the validation images.
+    pub const INATURALIST_2018: Self =
+        Self { train: "iNaturalist18_train.txt", test: "iNaturalist18_val.txt", validation: None };
+    pub const PLAIN: Self = Self { train: "train.txt", test: "test.txt", validation: Some("val.txt") };
+}
+
+/// The lists of an image set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListFiles {
+    /// The training images.
+    pub train: PathBuf,
+    /// The images for choosing between models.
+    pub validation: Option<PathBuf>,
+    /// The test images.
+    pub test: PathBuf,
+}
+
+/// Lines of a list: the path as written, and the label.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct List {
+    /// The paths, as written.
+    pub paths: Vec<String>,
+    /// The class of each.
+    pub labels: Vec<u32>,
+    /// The line of each, from 1.
+    pub lines: Vec<usize>,
+}
+
+/// Reads the lines of a list.
+///
+/// # Errors
+/// The line, from 1, and what is wrong with it.
+pub fn parse(text: &str) -> Result<List, (usize, ListProblem)> {
+    let mut list = List::default();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let at = |problem| (index + 1, problem);
+        let no_label = || at(ListProblem::NoLabel { found: shortened(line) });
+        let (path, label) = line.rsplit_once(char::is_whitespace).ok_or_else(no_label)?;
+        let class = label.parse().ok().filter(|&class| class < MAX_CLASSES);
+        let class = class.ok_or_else(|| at(ListProblem::NotALabel { found: shortened(label) }))?;
+        list.paths.push(path.trim_end().to_owned());
+        list.labels.push(class);
+        list.lines.push(index + 1);
+    }
+    Ok(list)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+impl ListFiles {
+    /// Those of these names that are in `folder`, and a note where there is something to say about them.
+    fn find(folder: &Path, names: &Lists) -> (Self, Option<String>) {
+        let train = folder.join(names.train);
+        let test = folder.join(names.test);
+        let validation = names.validation.map(|name| folder.join(name)).filter(|path| path.is_file());
+        match validation {
+            Some(validation) if !test.is_file() => {
+                let note = format!("no {}: tested on the images of {}", test.display(), validation.display());
+                (Self { train, validation: None, test: validation }, Some(note))
+            }
+            validation => (Self { train, validation, test }, None),
+        }
+    }
+}
+
+/// Reads the lists of a folder. `images` is where their paths start; without it, the folder.
+pub(super) fn load(name: String, folder: &Path, names: &Lists, images: Option<&Path>) -> Result<ImageSet, DataError> {
+    let (files, note) = ListFiles::find(folder, names);
+    let mut set = read(name, &files, images.unwrap_or(folder))?;
+    set.notes.extend(note);
+    Ok(set)
+}
+
+impl ImageSet {
+    /// Reads these lists, wherever they are. [`LoadOptions::images`] is where their paths start; without it, the folder of
+    /// the training list.
+    ///
+    /// # Errors
+    /// Lines that are no `path label`, images that are not there, and a class without training images.
+    pub fn from_lists(name: &str, files: &ListFiles, options: &LoadOptions) -> Result<Self, DataError> {
+        let folder = files.train.parent().unwrap_or(Path::new(""));
+        let mut set = read(name.to_owned(), files, options.images.as_deref().unwrap_or(folder))?;
+        set.check_classes(&files.train, options.allow_empty_classes)?;
+        Ok(set)
+    }
+}
+
+fn read(name: String, files: &ListFiles, root: &Path) -> Result<ImageSet, DataError> {
+    let mut sources = Vec::new();
+    let mut read_one = |path: &Path| {
+        let (list, source) = read_list(path)?;
+        sources.push(source);
+        Ok::<_, DataError>(list)
+    };
+    let train = read_one(&files.train)?;
+    let validation = files.validation.as_deref().map(&mut read_one).transpose()?;
+    let test = read_one(&files.test)?;
+
+    let lists = [Some(&train), validation.as_ref(), Some(&test)];
+    let classes = lists.into_iter().flatten().flat_map(|list| &list.labels).max().map_or(0, |&last| last as usize + 1);
+    let classes = class_names(&train, classes);
+    let train = split(&files.train, train, root)?;
+    let validation = match (validation, &files.validation) {
+        (Some(list), Some(path)) => Some(split(path, list, root)?),
+        _ => None,
+    };
+    let test = split(&files.test, test, root)?;
+    Ok(ImageSet { name, classes, train, validation, test, sources, notes: Vec::new() })
+}
+
+fn read_list(path: &Path) -> Result<(List, Source), DataError> {
+    let (text, source) = read_text(path, EXPECTED)?;
+    let list = parse(&text).map_err(|(line, problem)| DataError::List { file: path.into(), line, problem })?;
+    match list.paths.is_empty() {
+        true => Err(DataError::NoImages { path: path.into(), expected: "`path label` a line".into() }),
+        false => Ok((list, source)),
+    }
+}
+
+/// The images of a list, all of which are there.
+fn split(file: &Path, list: List, root: &Path) -> Result<Split, DataError> {
+    let paths: Vec<PathBuf> = list.paths.into_par_iter().map(|path| root.join(path)).collect();
+    let missing: Vec<usize> = (0..paths.len()).into_par_iter().filter(|&index| !paths[index].is_file()).collect();
+    if let Some(&first) = missing.first() {
+        return Err(DataError::MissingImages {
+            file: file.into(),
+            line: list.lines[first],
+            image: paths[first].clone(),
+            missing: missing.len(),
+            total: paths.len(),
+            root: root.into(),
+        });
+    }
+    Ok(Split { images: Images::Files(paths), labels: list.labels })
+}
+
+/// The folder of each class's images, without what all folders begin with; the number of a class whose images are in
+/// several folders, or in another's.
+fn class_names(train: &List, classes: usize) -> Vec<String> {
+    let mut folders: Vec<Option<&Path>> = vec![None; classes];
+    let mut named = vec![true; classes];
+    for (path, &label) in train.paths.iter().zip(&train.labels) {
+        let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+        let known = *folders[label as usize].get_or_insert(folder);
+        named[label as usize] &= known == folder;
+    }
+    let shared = folders.iter().flatten().copied().reduce(shared_start).unwrap_or(Path::new(""));
+    let mut users = std::collections::HashMap::new();
+    folders.iter().flatten().for_each(|&folder| *users.entry(folder).or_insert(0) += 1);
+    let name = |class: usize| {
+        let folder = folders[class].filter(|folder| named[class] && users[folder] == 1)?;
+        let name = folder.strip_prefix(shared).ok()?.to_string_lossy().into_owned();
+        (!name.is_empty()).then_some(name)
+    };
+    (0..classes).map(|class| name(class).unwrap_or_else(|| class.to_string())).collect()
+}
+
+fn shared_start<'a>(a: &'a Path, b: &Path) -> &'a Path {
+    a.ancestors().find(|start| b.starts_with(start)).unwrap_or(Path::new(""))
+}

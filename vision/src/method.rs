@@ -1,0 +1,113 @@
+//! How a model is trained beyond one pass with one loss (`--method`).
+
+use imbalance_train::{Losses, Sampler, TrainFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::VisionError;
+
+/// `--method`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// One stage; with --defer-epochs, loss and sampler change in its course
+    Plain,
+    /// The same, where another loss or sampler after --defer-epochs is required (DRW, DRS)
+    Deferred,
+    /// A second stage trains a fresh classifier on frozen features, with --stage-sampler (cRT)
+    Crt,
+    /// A second stage learns a factor for each class's logit, with --stage-sampler (LWS)
+    Lws,
+    /// Class vectors are divided by their lengths to the power of --tau afterwards
+    TauNorm,
+    /// The class whose mean feature is nearest, by cosine
+    Ncm,
+    /// Two branches, of uniformly and of reversely sampled images, mixed (BBN)
+    Bbn,
+}
+
+impl Method {
+    /// Whether a second stage is trained.
+    pub fn has_second_stage(self) -> bool {
+        matches!(self, Self::Crt | Self::Lws)
+    }
+}
+
+/// The method with its settings.
+#[derive(Clone, Copy, Debug, clap::Args, Serialize)]
+#[command(next_help_heading = "Method")]
+#[serde(rename_all = "kebab-case")]
+pub struct MethodFlags {
+    /// How the model is trained
+    #[arg(long, value_enum, default_value_t = Method::Plain)]
+    pub method: Method,
+
+    /// Epochs of the second stage (crt, lws)
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub stage_epochs: u64,
+
+    /// Learning rate that the second stage starts from, falling to 0 along a cosine [default: --lr]
+    #[arg(long, allow_negative_numbers = true, value_name = "RATE", value_parser = above_zero)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage_lr: Option<f64>,
+
+    /// The sampler of the second stage
+    #[arg(long, value_enum, default_value_t = Sampler::ClassBalanced)]
+    pub stage_sampler: Sampler,
+
+    /// τ, from 0 (nothing changes) to 1 (class vectors of one length) [default: the best on held-out images, or 0.7]
+    #[arg(long, allow_negative_numbers = true, value_name = "TAU", value_parser = zero_or_more)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tau: Option<f64>,
+
+    /// Adds −τ log π_c to the logits when predicting, π_c the share of class c in training (Menon et al., 2021)
+    #[arg(long, allow_negative_numbers = true, value_name = "TAU", default_value_t = 0.0, value_parser = zero_or_more)]
+    pub adjust_logits: f64,
+}
+
+fn zero_or_more(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number >= 0.0 && number.is_finite());
+    number.ok_or_else(|| "must be a number of 0 or more".into())
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "must be a number above 0".into())
+}
+
+impl MethodFlags {
+    /// Flags that belong to another method, or are missing for this one.
+    ///
+    /// # Errors
+    /// [`VisionError::Usage`], naming the flag.
+    pub fn check(&self, train: &TrainFlags, losses: &Losses) -> Result<(), VisionError> {
+        let wrong = |message: String| Err(VisionError::Usage(message));
+        if let (Some(tau), true) = (self.tau, self.method != Method::TauNorm) {
+            return wrong(format!("--tau {tau} is for --method tau-norm"));
+        }
+        match self.method {
+            Method::Deferred => {
+                let same_loss = losses.base.as_ref().is_none_or(|base| {
+                    base.plugin.id() == losses.main.plugin.id() && base.params == losses.main.params
+                });
+                let same_sampler = train.defer_sampler.is_none_or(|sampler| sampler == train.sampler);
+                if train.defer_epochs == 0 {
+                    return wrong("--method deferred needs --defer-epochs, after which loss or sampler change".into());
+                }
+                if same_loss && same_sampler {
+                    return wrong(format!(
+                        "--method deferred: after --defer-epochs {} neither the loss nor the sampler changes; give \
+                         another --base-loss or --loss (reweighting), or --defer-sampler (resampling)",
+                        train.defer_epochs
+                    ));
+                }
+                Ok(())
+            }
+            Method::Bbn if train.sampler != Sampler::Uniform || train.defer_sampler.is_some() => wrong(
+                "--method bbn samples uniformly for one branch and reversely for the other; leave out --sampler and \
+                 --defer-sampler"
+                    .into(),
+            ),
+            _ => Ok(()),
+        }
+    }
+}

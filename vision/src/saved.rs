@@ -1,0 +1,266 @@
+//! What a run folder holds of its model, and taking it up again.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use imbalance_core::ClassCounts;
+use imbalance_evaluation::longtail::Groups;
+use imbalance_train::{Precision, RunFolder, checkpoint, post_hoc_bias, write_atomically};
+use serde::{Deserialize, Serialize};
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use crate::VisionError;
+use crate::augment::{Augment, Loader, LoaderOptions};
+use crate::data::{DatasetKind, ImageSet, Images, Split};
+use crate::flags::MemoryFormat;
+use crate::network::{Network, NetworkConfig};
+use crate::task::Evaluate;
+use crate::weights::{ClassifierWeights, LoadOptions, load_weights, read_metadata, save_model};
+
+/// What the model is, beside `config.toml`.
+const MODEL: &str = "model.json";
+/// The weights that the results are of, with the contents of `model.json`.
+const WEIGHTS: &str = "model.safetensors";
+
+/// `model.json`, and the metadata of an exported model: all that predicting takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelFile {
+    /// Architecture and classifier.
+    #[serde(flatten)]
+    pub network: NetworkConfig,
+    /// The name of each class.
+    #[serde(rename = "class-names")]
+    pub classes: Vec<String>,
+    /// Training images of each class.
+    pub train_counts: Vec<u64>,
+    /// Which classes are many-, medium- and few-shot.
+    pub groups: Groups,
+    /// The data set.
+    pub dataset: String,
+    /// How images are prepared.
+    pub augment: Augment,
+    /// Precision of the arithmetic.
+    pub precision: Precision,
+    /// How activations lie in memory.
+    pub memory_format: MemoryFormat,
+    /// τ of the post-hoc adjustment of the logits; 0 for none.
+    pub adjust_logits: f64,
+}
+
+impl ModelFile {
+    pub(crate) fn write(&self, run: &Path) -> Result<(), VisionError> {
+        write_json(&run.join(MODEL), self)
+    }
+
+    /// What is added to the logits, `[classes]`.
+    pub(crate) fn bias(&self) -> Result<Option<Tensor>, VisionError> {
+        if self.adjust_logits == 0.0 {
+            return Ok(None);
+        }
+        let counts = ClassCounts::new(self.train_counts.clone())?;
+        Ok(Some(Tensor::f_from_slice(&post_hoc_bias(&counts, self.adjust_logits))?))
+    }
+
+    /// Writes weights and description into one file.
+    pub(crate) fn export(&self, path: &Path, store: &VarStore) -> Result<(), VisionError> {
+        let metadata = match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(metadata)) => metadata,
+            Ok(_) => serde_json::Map::new(),
+            Err(error) => return Err(VisionError::on(path, "describe")(error)),
+        };
+        Ok(save_model(path, store, &metadata)?)
+    }
+}
+
+/// Writes JSON whole or not at all.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), VisionError> {
+    let text = serde_json::to_string_pretty(value).map_err(VisionError::on(path, "write"))?;
+    write_atomically(path, |file| writeln!(file, "{text}")).map_err(VisionError::on(path, "write"))
+}
+
+/// Where a finished run keeps the weights of its results.
+pub(crate) fn weights_path(run: &Path) -> PathBuf {
+    run.join(WEIGHTS)
+}
+
+/// A trained model that predicts.
+#[derive(Debug)]
+pub struct SavedModel {
+    /// What it is.
+    pub file: ModelFile,
+    /// The file that its weights are from.
+    pub weights: PathBuf,
+    network: Network,
+    store: VarStore,
+    bias: Option<Tensor>,
+}
+
+impl SavedModel {
+    /// The model of a run folder (of its results, or of `checkpoint`), or an exported one.
+    ///
+    /// # Errors
+    /// Names the file that is missing or does not fit, and the first parameter of another model.
+    pub fn load(run_or_file: &Path, checkpoint: Option<&Path>) -> Result<Self, VisionError> {
+        if run_or_file.is_file() {
+            let metadata = serde_json::Value::Object(read_metadata(run_or_file)?);
+            let file =
+                serde_json::from_value(metadata).map_err(VisionError::on(run_or_file, "read its description"))?;
+            return Self::with(file, run_or_file, false);
+        }
+        let file = Self::description(run_or_file)?;
+        let weights = weights_path(run_or_file);
+        match checkpoint {
+            Some(path) => Self::with(file, path, true),
+            None if weights.exists() => {
+                let metadata = serde_json::Value::Object(read_metadata(&weights)?);
+                // The method may have made another classifier than was trained.
+                let file =
+                    serde_json::from_value(metadata).map_err(VisionError::on(&weights, "read its description"))?;
+                Self::with(file, &weights, false)
+            }
+            // Interrupted: the best so far, or what there is.
+            None => {
+                let best = run_or_file.join("checkpoints/best.safetensors");
+                let last = run_or_file.join("checkpoints/last.safetensors");
+                Self::with(file, if best.exists() { &best } else { &last }, true)
+            }
+        }
+    }
+
+    /// The description in a run folder.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn description(run: &Path) -> Result<ModelFile, VisionError> {
+        let path = run.join(MODEL);
+        let text = fs::read_to_string(&path).map_err(|error| VisionError::File {
+            path: path.clone(),
+            reason: format!("cannot read: {error}; a run folder of `toolkit vision` has it"),
+        })?;
+        serde_json::from_str(&text).map_err(VisionError::on(&path, "parse"))
+    }
+
+    fn with(file: ModelFile, weights: &Path, checkpoint: bool) -> Result<Self, VisionError> {
+        let store = VarStore::new(Device::Cpu);
+        let network = Network::new(&store, &file.network, 0)?;
+        if checkpoint {
+            checkpoint::load_weights(weights, &store)?;
+        } else {
+            let options = LoadOptions { strict: true, classifier: ClassifierWeights::Load, other_name: None };
+            load_weights(weights, &store, &options)?;
+        }
+        let bias = file.bias()?;
+        Ok(Self { file, weights: weights.to_owned(), network, store, bias })
+    }
+
+    /// Replaces the run's post-hoc adjustment of the logits.
+    ///
+    /// # Errors
+    /// As [`SavedModel::load`].
+    pub fn adjust_logits(&mut self, tau: f64) -> Result<(), VisionError> {
+        self.file.adjust_logits = tau;
+        self.bias = self.file.bias()?;
+        Ok(())
+    }
+
+    /// Logits `[n, classes]` of the images of a split that can be decoded, and their labels.
+    ///
+    /// # Errors
+    /// Images that cannot be used, unless they are skipped.
+    pub fn logits(&self, split: Split, options: LoaderOptions) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+        let options = LoaderOptions { layout: crate::train::layout(self.file.memory_format), ..options };
+        let loader = Loader::new(Arc::new(split), self.file.augment.clone(), options)?;
+        let evaluate = Evaluate {
+            network: &self.network,
+            scale: None,
+            precision: self.file.precision,
+            device: Device::Cpu,
+            bias: self.bias.as_ref(),
+        };
+        evaluate.logits(&loader)
+    }
+
+    /// The likeliest classes of each image file with their likelihoods, at most `top`, the likeliest first.
+    ///
+    /// # Errors
+    /// An image that cannot be used, named.
+    pub fn predict(&self, images: &[PathBuf], top: usize) -> Result<Vec<Vec<(usize, f64)>>, VisionError> {
+        let split = Split { images: Images::Files(images.to_vec()), labels: vec![0; images.len()] };
+        let (logits, _) = self.logits(split, LoaderOptions::default())?;
+        let classes = self.file.classes.len();
+        logits
+            .chunks_exact(classes)
+            .map(|row| {
+                let likelihoods = Tensor::f_from_slice(row)?.f_softmax(0, Kind::Double)?;
+                let likelihoods = Vec::<f64>::try_from(likelihoods)?;
+                let mut order: Vec<usize> = (0..classes).collect();
+                order.sort_by(|&a, &b| likelihoods[b].total_cmp(&likelihoods[a]));
+                Ok(order.into_iter().take(top).map(|class| (class, likelihoods[class])).collect())
+            })
+            .collect()
+    }
+
+    /// Writes the model into one file that [`SavedModel::load`] takes, with torchvision's parameter names.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn export(&self, path: &Path) -> Result<(), VisionError> {
+        self.file.export(path, &self.store)
+    }
+}
+
+/// The test images to score a run's model on: of `data` in the layout of `dataset`, or of what the run trained on.
+///
+/// # Errors
+/// Data that cannot be read, or have other classes; an exported model without `dataset` and `data`.
+pub fn test_images(
+    run: &Path,
+    dataset: Option<DatasetKind>,
+    data: Option<&Path>,
+    classes: usize,
+) -> Result<Split, VisionError> {
+    let stored = if run.is_dir() { StoredData::read(run)? } else { StoredData::default() };
+    let Some(kind) = dataset.or(stored.dataset) else {
+        return Err(VisionError::Usage(format!(
+            "{} is an exported model, which does not say where images are; give --dataset and --data",
+            run.display()
+        )));
+    };
+    let path = data.or(stored.data.as_deref());
+    let options = crate::data::LoadOptions {
+        images: stored.images.filter(|_| data.is_none()),
+        allow_empty_classes: true,
+        seed: stored.subset_seed,
+    };
+    let set = ImageSet::load_with(kind, path, &options)?;
+    if set.classes.len() != classes {
+        return Err(VisionError::Usage(format!(
+            "{}: {} classes, but the model was trained on {classes}",
+            set.name,
+            set.classes.len()
+        )));
+    }
+    Ok(set.test)
+}
+
+/// Where a run's images came from, as its config.toml says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct StoredData {
+    dataset: Option<DatasetKind>,
+    data: Option<PathBuf>,
+    images: Option<PathBuf>,
+    #[serde(default)]
+    subset_seed: u64,
+}
+
+impl StoredData {
+    fn read(run: &Path) -> Result<Self, VisionError> {
+        let text = RunFolder::stored_config(run)?;
+        toml::from_str(&text).map_err(VisionError::on(&run.join("config.toml"), "parse"))
+    }
+}

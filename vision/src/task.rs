@@ -1,0 +1,299 @@
+//! An image classifier as the training loop sees it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbalance_core::host::{HeadError, Loss};
+use imbalance_evaluation::longtail::{Groups, Predictions, score};
+use imbalance_train::heads::{HeadOptions, LossHeadError, LossPath, softmax_loss_with};
+use imbalance_train::losses::MadeLosses;
+use imbalance_train::{Autocast, BatchLoss, Goal, LossPhase, Precision, Sampling, Step, Task, TrainError};
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use crate::VisionError;
+use crate::augment::{Augment, Layout, LoadedBatch, Loader, LoaderOptions};
+use crate::data::Split;
+use crate::model::{BilateralModel, LearnableScale, bilateral_alpha};
+use crate::network::Network;
+
+/// Images that are evaluated at once.
+const EVALUATION_BATCH: usize = 500;
+
+/// The classifier's part of the weights that a second stage trains.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trained<'a> {
+    /// Everything.
+    All,
+    /// The classifier; features come from the frozen backbone.
+    Classifier,
+    /// These factors.
+    Scale(&'a LearnableScale),
+}
+
+/// The model with its data and losses.
+pub(crate) struct VisionTask<'a> {
+    pub store: &'a VarStore,
+    pub network: &'a Network,
+    pub trained: Trained<'a>,
+    pub loader: Loader,
+    pub sampling: &'a Sampling,
+    /// Of the re-balancing branch of a network with two.
+    pub reversed: Option<&'a Sampling>,
+    pub valid: &'a Loader,
+    pub losses: &'a MadeLosses,
+    pub train_counts: &'a [u64],
+    pub groups: Groups,
+    pub batch_size: usize,
+    pub epochs: usize,
+    pub loss_path: LossPath,
+    pub precision: Precision,
+    pub device: Device,
+    pub seed: u64,
+}
+
+/// A loader of `split` for evaluation or training.
+pub(crate) fn loader(split: Arc<Split>, augment: Augment, options: LoaderOptions) -> Result<Loader, VisionError> {
+    Ok(Loader::new(split, augment, options)?)
+}
+
+/// A batch's pixels as the model takes them, `[n, 3, size, size]` in either memory format.
+pub(crate) fn images(loader: &Loader, batch: &LoadedBatch, device: Device) -> Result<Tensor, VisionError> {
+    let (n, size) = (batch.positions().len() as i64, loader.size() as i64);
+    let pixels = Tensor::f_from_slice(batch.pixels())?;
+    let pixels = match loader.layout() {
+        Layout::ChannelsFirst => pixels.f_view([n, 3, size, size])?,
+        Layout::ChannelsLast => pixels.f_view([n, size, size, 3])?.f_permute([0, 3, 1, 2])?,
+    };
+    Ok(pixels.f_to_device(device)?)
+}
+
+impl VisionTask<'_> {
+    /// Features for training: those of both branches mixed, where there are two.
+    fn features(&self, xs: &Tensor, at: Step) -> Result<Tensor, VisionError> {
+        match (self.network, self.trained) {
+            (Network::Bilateral(model), Trained::All) => {
+                let half = xs.size()[0] / 2;
+                let alpha = bilateral_alpha(at.epoch as u64, self.epochs as u64);
+                let (uniform, reversed) = (xs.f_narrow(0, 0, half)?, xs.f_narrow(0, half, half)?);
+                Ok(BilateralModel::mixed_features(model, &uniform, &reversed, alpha)?)
+            }
+            (network, Trained::All) => Ok(network.features(xs, true)?),
+            // Statistics of the normalisations are frozen, too.
+            (network, _) => Ok(tch::no_grad(|| network.features(xs, false))?.detach()),
+        }
+    }
+
+    fn loss(&self, batch: &[usize], loaded: &LoadedBatch, at: Step) -> Result<BatchLoss, VisionError> {
+        let loss = self.losses.of(at.phase);
+        let labels: Vec<i64> =
+            loaded.positions().iter().map(|&position| i64::from(self.loader.split().labels[batch[position]])).collect();
+        let targets = Tensor::f_from_slice(&labels)?.f_to_device(self.device)?;
+        let features = {
+            let _autocast = Autocast::begin(self.precision, self.device);
+            self.features(&images(&self.loader, loaded, self.device)?, at)?
+        };
+        // The classifier costs next to nothing, and bfloat16 is coarse for cosines times 30.
+        let features = features.f_to_kind(Kind::Float)?;
+        let logits = self.network.classify(&features, takes_cosines(loss, self.network))?;
+        let logits = match self.trained {
+            Trained::Scale(scale) => scale.apply(&logits)?,
+            _ => logits,
+        };
+        let options = HeadOptions { path: self.loss_path, features: Some(&features), ..HeadOptions::default() };
+        if self.reversed.is_none() {
+            let sum = softmax_loss_with(loss, logits, &targets, &options)?.sum;
+            return Ok(BatchLoss { sum, units: labels.len() as f64 });
+        }
+        // One mixture of two images has both classes (Zhou et al., 2020, Eq. 3).
+        let half = labels.len() as i64 / 2;
+        let alpha = bilateral_alpha(at.epoch as u64, self.epochs as u64);
+        // The head overwrites the logits that it is given.
+        let again = logits.f_mul_scalar(1.0)?;
+        let conventional = softmax_loss_with(loss, logits, &targets.f_narrow(0, 0, half)?, &options)?.sum;
+        let rebalancing = softmax_loss_with(loss, again, &targets.f_narrow(0, half, half)?, &options)?.sum;
+        let sum = conventional.f_mul_scalar(alpha)?.f_add(&rebalancing.f_mul_scalar(1.0 - alpha)?)?;
+        Ok(BatchLoss { sum, units: half as f64 })
+    }
+}
+
+/// Whether `loss` gets bare cosines, which it scales itself.
+fn takes_cosines(loss: &Loss, network: &Network) -> bool {
+    // Asked for --normalised-classifier no, a loss gets unbounded logits.
+    loss.wants_normalised_classifier() && network.cosine_scale().is_some()
+}
+
+impl Task for VisionTask<'_> {
+    fn variables(&self) -> &VarStore {
+        self.store
+    }
+
+    fn batches(&self, epoch: usize) -> Result<Vec<Vec<usize>>, TrainError> {
+        let mut batches = self.sampling.batches(self.batch_size, self.seed, epoch)?;
+        if let Some(reversed) = self.reversed {
+            // Another order than the uniform one's.
+            let seed = imbalance_train::derive(self.seed, imbalance_train::Stream::Order, 0);
+            for (batch, of_reversed) in batches.iter_mut().zip(reversed.batches(self.batch_size, seed, epoch)?) {
+                batch.extend(of_reversed);
+            }
+        }
+        Ok(batches)
+    }
+
+    fn begin_epoch(&mut self, epoch: usize, batches: &[Vec<usize>], done: usize) -> Result<(), TrainError> {
+        self.loader.start_epoch(batches.to_vec(), done, self.seed, epoch as u64).map_err(TrainError::task)
+    }
+
+    fn forward(&mut self, batch: &[usize], at: Step) -> Result<BatchLoss, TrainError> {
+        let loaded = self.loader.next_batch().map_err(TrainError::task)?;
+        let loaded = loaded.ok_or_else(|| TrainError::task("the loader has no more batches"))?;
+        if self.reversed.is_some() && loaded.positions().len() < batch.len() {
+            return Err(TrainError::task(
+                "images were skipped, of which --method bbn needs pairs; use --on-bad-image fail",
+            ));
+        }
+        match self.loss(batch, &loaded, at) {
+            // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
+            Err(VisionError::Head(LossHeadError::Head(HeadError::NotFinite { .. }))) => {
+                Ok(BatchLoss { sum: Tensor::from(f32::NAN).set_requires_grad(true), units: batch.len() as f64 })
+            }
+            result => result.map_err(TrainError::task),
+        }
+    }
+
+    fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
+        let scale = match self.trained {
+            Trained::Scale(scale) => Some(scale),
+            _ => None,
+        };
+        let evaluate =
+            Evaluate { network: self.network, scale, precision: self.precision, device: self.device, bias: None };
+        let measured = evaluate.measure(self.valid, self.losses.of(phase), self.loss_path);
+        let (predictions, loss) = measured.map_err(|error| match error {
+            VisionError::Head(LossHeadError::Head(error @ HeadError::NotFinite { .. })) => TrainError::task(format!(
+                "validation: {error}; the training has diverged. A smaller --lr, --clip-norm or a warm-up usually helps"
+            )),
+            error => TrainError::task(error),
+        })?;
+        let scores = score(&predictions, self.train_counts, &self.groups).map_err(TrainError::task)?;
+        let named = [
+            ("accuracy", Some(scores.all)),
+            ("many", scores.many),
+            ("medium", scores.medium),
+            ("few", scores.few),
+            ("natural", scores.natural),
+            ("loss", Some(loss)),
+        ];
+        Ok(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+
+    fn losses(&self) -> Vec<(&'static str, &Loss)> {
+        self.losses.named()
+    }
+
+    fn monitor(&self) -> (&str, Goal) {
+        ("accuracy", Goal::Maximise)
+    }
+
+    fn units_name(&self) -> &str {
+        "images"
+    }
+}
+
+/// How images become predictions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evaluate<'a> {
+    pub network: &'a Network,
+    /// The factors of a second stage in training.
+    pub scale: Option<&'a LearnableScale>,
+    pub precision: Precision,
+    pub device: Device,
+    /// Added to the logits, `[classes]`.
+    pub bias: Option<&'a Tensor>,
+}
+
+impl Evaluate<'_> {
+    /// Logits of all images of `loader` that can be decoded, with their labels.
+    pub(crate) fn logits(&self, loader: &Loader) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+        let (mut all, mut labels) = (Vec::new(), Vec::new());
+        self.each(loader, |features, targets| {
+            let logits = self.finish(&self.classify(&features, false)?)?;
+            all.extend(Vec::<f32>::try_from(logits.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?)?);
+            labels.extend(targets.iter().map(|&label| label as usize));
+            Ok(())
+        })?;
+        Ok((all, labels))
+    }
+
+    /// Features of all images of `loader` that can be decoded, `[n, width]` float32, with their labels.
+    pub(crate) fn features(&self, loader: &Loader) -> Result<(Tensor, Vec<i64>), VisionError> {
+        let (mut all, mut labels) = (Vec::new(), Vec::new());
+        self.each(loader, |features, targets| {
+            all.push(features);
+            labels.extend_from_slice(targets);
+            Ok(())
+        })?;
+        Ok((Tensor::f_cat(&all, 0)?, labels))
+    }
+
+    /// The predictions with the mean of `loss`.
+    fn measure(&self, loader: &Loader, loss: &Loss, path: LossPath) -> Result<(Predictions, f64), VisionError> {
+        let (mut all, mut labels, mut sum) = (Vec::new(), Vec::new(), 0.0);
+        let cosines = takes_cosines(loss, self.network);
+        self.each(loader, |features, targets| {
+            let taken = self.classify(&features, cosines)?;
+            let logits = if cosines { self.classify(&features, false)? } else { taken.shallow_clone() };
+            let logits = self.finish(&logits)?.f_to_device(Device::Cpu)?;
+            all.extend(Vec::<f32>::try_from(logits.f_contiguous()?.f_view([-1])?)?);
+            let options = HeadOptions { path, features: Some(&features), ..HeadOptions::default() };
+            let on_device = Tensor::f_from_slice(targets)?.f_to_device(self.device)?;
+            sum += softmax_loss_with(loss, taken, &on_device, &options)?.total;
+            labels.extend(targets.iter().map(|&label| label as usize));
+            Ok(())
+        })?;
+        let images = labels.len() as f64;
+        let classes = self.network.config().model.classes as usize;
+        Ok((Predictions::from_logits(classes, all, labels)?, sum / images))
+    }
+
+    fn classify(&self, features: &Tensor, cosines: bool) -> Result<Tensor, VisionError> {
+        let logits = self.network.classify(features, cosines)?;
+        Ok(match self.scale {
+            Some(scale) => scale.apply(&logits)?,
+            None => logits,
+        })
+    }
+
+    fn finish(&self, logits: &Tensor) -> Result<Tensor, VisionError> {
+        Ok(match self.bias {
+            Some(bias) => logits.f_add(bias)?,
+            None => logits.shallow_clone(),
+        })
+    }
+
+    /// Gives `of` the float32 features and the labels of batch after batch.
+    fn each(
+        &self,
+        loader: &Loader,
+        mut of: impl FnMut(Tensor, &[i64]) -> Result<(), VisionError>,
+    ) -> Result<(), VisionError> {
+        let split = loader.split();
+        let indices: Vec<usize> = (0..split.labels.len()).collect();
+        tch::no_grad(|| {
+            for batch in indices.chunks(EVALUATION_BATCH) {
+                let loaded = loader.load_batch(batch, 0, 0, 0)?;
+                if loaded.positions().is_empty() {
+                    continue;
+                }
+                let labels: Vec<i64> =
+                    loaded.positions().iter().map(|&position| i64::from(split.labels[batch[position]])).collect();
+                let features = {
+                    let _autocast = Autocast::begin(self.precision, self.device);
+                    self.network.features(&images(loader, &loaded, self.device)?, false)?
+                };
+                of(features.f_to_kind(Kind::Float)?, &labels)?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,433 @@
+//! A training from flags to results.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use imbalance_core::host::Loss;
+use imbalance_core::{ClassCounts, Head};
+use imbalance_evaluation::longtail::Groups;
+use imbalance_train::config::TrainConfig;
+use imbalance_train::losses::MadeLosses;
+use imbalance_train::schedule::{Decay, Schedule, WarmUp};
+use imbalance_train::{
+    ExampleClasses, Interrupt, Losses, Manifest, Outcome, RunFolder, RunMode, RunRequest, Sampler, Sampling,
+    SamplingPlan, Stream, Summary, TrainError, checkpoint, derive, fit, set_threads,
+};
+use tch::Device;
+use tch::nn::VarStore;
+
+use crate::VisionError;
+use crate::augment::{Augment, Layout, Loader, LoaderOptions};
+use crate::data::{ImageSet, Split, SubsetManifest};
+use crate::flags::{MemoryFormat, VisionFlags};
+use crate::method::Method;
+use crate::model::{ImageModelConfig, LearnableScale, plain_name};
+use crate::network::{Network, NetworkConfig};
+use crate::outcome::TrainedRun;
+use crate::saved::ModelFile;
+use crate::task::{Evaluate, Trained, VisionTask};
+use crate::weights::{ClassifierWeights, LoadOptions as WeightsOptions, load_weights};
+
+/// The folder of the second stage within the run's.
+const SECOND_STAGE: &str = "stage-2";
+
+/// How a training ended without an error.
+#[derive(Debug)]
+pub enum Ended {
+    /// Trained and scored.
+    Finished(Box<TrainedRun>),
+    /// The user stopped it; this run folder can be resumed.
+    Interrupted(PathBuf),
+}
+
+/// Trains, evaluates and fills a run folder. `config` is the resolved configuration, TOML; progress goes to
+/// stderr unless the flags ask for quiet.
+///
+/// # Errors
+/// See [`VisionError`]; nothing half-written is left where the run could not start.
+pub fn train(flags: &VisionFlags, losses: &Losses, config: String) -> Result<Ended, VisionError> {
+    let settings = flags.train.resolve()?;
+    flags.method.check(&flags.train, losses)?;
+    let mut prepared = Prepared::new(flags, losses)?;
+    let interrupt = Interrupt::install()?;
+    let mut run = prepared.open_run(flags, losses, &config)?;
+    prepared.file.write(run.path())?;
+    if let Some(subset) = &prepared.subset {
+        crate::saved::write_json(&run.path().join("subset.json"), subset)?;
+    }
+    let outcome = {
+        let mut task = prepared.task(flags, &prepared.sampling, Trained::All, settings.schedule.epochs)?;
+        fit(&mut task, &settings, &mut run, &interrupt)?
+    };
+    let Outcome::Finished(first) = outcome else { return Ok(Ended::Interrupted(run.path().to_owned())) };
+    let second = if flags.method.method.has_second_stage() {
+        match prepared.second_stage(flags, losses, &config, &settings, &run, &interrupt)? {
+            Some(summary) => Some(summary),
+            None => return Ok(Ended::Interrupted(run.path().to_owned())),
+        }
+    } else {
+        None
+    };
+    let tau = prepared.rebuild_classifier(flags)?;
+    Ok(Ended::Finished(Box::new(crate::outcome::finish(&prepared, flags, &run, first, second, tau)?)))
+}
+
+/// Everything that a training needs, before anything is written.
+pub(crate) struct Prepared {
+    pub classes: Vec<String>,
+    pub train_counts: Vec<u64>,
+    pub groups: Groups,
+    pub subset: Option<SubsetManifest>,
+    pub train: Arc<Split>,
+    /// Training images as they are evaluated.
+    pub train_loader: Loader,
+    /// What epochs are chosen by.
+    pub valid_loader: Loader,
+    /// Whether those are other images than the test images.
+    pub held_out: bool,
+    pub test_loader: Loader,
+    pub losses: MadeLosses,
+    pub network: Network,
+    pub store: VarStore,
+    pub file: ModelFile,
+    sampling: Sampling,
+    reversed: Option<Sampling>,
+    sources: BTreeMap<String, String>,
+    augment: Augment,
+    options: LoaderOptions,
+}
+
+impl Prepared {
+    fn new(flags: &VisionFlags, losses: &Losses) -> Result<Self, VisionError> {
+        RunFolder::check(flags.train.run.as_deref(), flags.train.run_mode())?;
+        let say = |text: &str| {
+            if !flags.train.quiet {
+                eprintln!("{text}");
+            }
+        };
+        let threads = set_threads(flags.train.threads);
+        imbalance_core::host::set_threads(threads);
+        let (set, subset) = flags.data.load()?;
+        set.notes.iter().for_each(|note| say(note));
+        let sources = data_hashes(&set);
+        let (set, valid) = held_out(set, flags)?;
+        let train_counts: Vec<u64> = set.train_counts().into_iter().map(|count| count as u64).collect();
+        let groups = groups(flags)?;
+        groups.assign(&train_counts).map_err(|error| VisionError::Usage(error.to_string()))?;
+        let counts = ClassCounts::new(train_counts.clone())?;
+        say(&format!(
+            "{}: {} training images of {} classes (largest {}, smallest {}), {} test images",
+            set.name,
+            set.train.labels.len(),
+            set.classes.len(),
+            train_counts.iter().max().copied().unwrap_or_default(),
+            train_counts.iter().min().copied().unwrap_or_default(),
+            set.test.labels.len()
+        ));
+        let losses = losses.make(Head::Softmax, &counts)?;
+        let labels = ExampleClasses::single(set.train.labels.clone());
+        let bilateral = flags.method.method == Method::Bbn;
+        let reversed = bilateral
+            .then(|| {
+                let plan = single_sampler(Sampler::Reversed, flags.train.sampler_beta, flags.train.epochs);
+                Sampling::new(plan, counts.clone(), labels.clone())
+            })
+            .transpose()
+            .map_err(TrainError::from)?;
+        let sampling = Sampling::new(flags.train.sampling(), counts, labels).map_err(TrainError::from)?;
+
+        let preset = flags.data.preset();
+        let options = loader_options(flags, threads);
+        let evaluated = Augment::evaluate(&preset);
+        let loader = |split: &Arc<Split>| crate::task::loader(Arc::clone(split), evaluated.clone(), options);
+        let (train, test) = (Arc::new(set.train), Arc::new(set.test));
+        let held_out = valid.is_some();
+        let valid = valid.map_or_else(|| Arc::clone(&test), Arc::new);
+        let config = NetworkConfig {
+            model: ImageModelConfig {
+                model: flags.model.model,
+                classes: set.classes.len() as i64,
+                cosine_scale: flags.model.normalised_classifier.cosine_scale(flags.model.cosine_scale, losses.all())?,
+            },
+            bilateral,
+        };
+        if let (Method::Lws | Method::TauNorm, Some(_)) = (flags.method.method, config.model.cosine_scale) {
+            return Err(VisionError::Usage(
+                "--method lws and tau-norm change the lengths of class vectors, which a normalised classifier does not have; \
+                 give --normalised-classifier no"
+                    .into(),
+            ));
+        }
+        let store = VarStore::new(Device::Cpu);
+        let network = Network::new(&store, &config, derive(flags.train.seed, Stream::Weights, 0))?;
+        if let Some(path) = &flags.model.weights {
+            let both = |name: &str| plain_name(config.model.model, name).into_owned();
+            let options = WeightsOptions {
+                strict: false,
+                classifier: ClassifierWeights::IfItFits,
+                other_name: bilateral.then_some(&both),
+            };
+            say(&load_weights(path, &store, &options)?.to_string());
+        }
+        let file = ModelFile {
+            network: config,
+            classes: set.classes.clone(),
+            train_counts: train_counts.clone(),
+            groups,
+            dataset: set.name.clone(),
+            augment: evaluated.clone(),
+            precision: flags.model.precision,
+            memory_format: flags.model.memory_format,
+            adjust_logits: flags.method.adjust_logits,
+        };
+        Ok(Self {
+            classes: set.classes,
+            train_counts,
+            groups,
+            subset,
+            train_loader: loader(&train)?,
+            valid_loader: loader(&valid)?,
+            held_out,
+            test_loader: loader(&test)?,
+            train,
+            losses,
+            network,
+            store,
+            file,
+            sampling,
+            reversed,
+            sources,
+            augment: Augment::train(&preset),
+            options,
+        })
+    }
+
+    fn open_run(&self, flags: &VisionFlags, losses: &Losses, config: &str) -> Result<RunFolder, VisionError> {
+        let request = RunRequest {
+            folder: flags.train.run.clone(),
+            root: "runs".into(),
+            name: format!("vision-{}", self.losses.main.id()),
+            mode: flags.train.run_mode(),
+            config: config.to_owned(),
+            manifest: self.manifest(flags, losses),
+        };
+        let run = RunFolder::open(&request)?;
+        if !flags.train.quiet {
+            eprintln!("run folder: {}", run.path().display());
+        }
+        Ok(run)
+    }
+
+    fn manifest(&self, flags: &VisionFlags, losses: &Losses) -> Manifest {
+        let mut manifest = Manifest::collect(flags.train.seed);
+        manifest.plugins = losses.plugins();
+        manifest.data = self.sources.clone();
+        manifest
+    }
+
+    fn task<'a>(
+        &'a self,
+        flags: &VisionFlags,
+        sampling: &'a Sampling,
+        trained: Trained<'a>,
+        epochs: usize,
+    ) -> Result<VisionTask<'a>, VisionError> {
+        Ok(VisionTask {
+            store: &self.store,
+            network: &self.network,
+            trained,
+            loader: crate::task::loader(Arc::clone(&self.train), self.augment.clone(), self.options)?,
+            sampling,
+            reversed: self.reversed.as_ref(),
+            valid: &self.valid_loader,
+            losses: &self.losses,
+            train_counts: &self.train_counts,
+            groups: self.groups,
+            batch_size: flags.train.batch_size,
+            epochs,
+            loss_path: flags.train.loss_path,
+            precision: flags.model.precision,
+            device: Device::Cpu,
+            seed: flags.train.seed,
+        })
+    }
+
+    /// How images are evaluated.
+    pub(crate) fn evaluate(&self) -> Evaluate<'_> {
+        Evaluate {
+            network: &self.network,
+            scale: None,
+            precision: self.file.precision,
+            device: Device::Cpu,
+            bias: None,
+        }
+    }
+
+    /// Trains the classifier, or factors for its logits, on frozen features (Kang et al., 2020, sections 4.1 and 4.4);
+    /// `None` when interrupted.
+    fn second_stage(
+        &mut self,
+        flags: &VisionFlags,
+        losses: &Losses,
+        config: &str,
+        first: &TrainConfig,
+        run: &RunFolder,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Summary>, VisionError> {
+        let epochs = flags.method.stage_epochs as usize;
+        let settings = TrainConfig {
+            schedule: Schedule {
+                lr: flags.method.stage_lr.unwrap_or(flags.train.lr),
+                min_lr: 0.0,
+                warm_up: WarmUp::None,
+                decay: Decay::Cosine,
+                epochs,
+            },
+            defer_epochs: 0,
+            patience: 0,
+            ..first.clone()
+        };
+        let folder = run.path().join(SECOND_STAGE);
+        let mode = if RunFolder::check(Some(&folder), RunMode::Resume).is_ok() {
+            RunMode::Resume
+        } else if folder.exists() {
+            RunMode::Overwrite
+        } else {
+            RunMode::New
+        };
+        let request = RunRequest {
+            folder: Some(folder),
+            root: run.path().to_owned(),
+            name: SECOND_STAGE.into(),
+            mode,
+            config: config.to_owned(),
+            manifest: self.manifest(flags, losses),
+        };
+        let mut stage = RunFolder::open(&request)?;
+        let plan = single_sampler(flags.method.stage_sampler, flags.train.sampler_beta, epochs);
+        let counts = ClassCounts::new(self.train_counts.clone())?;
+        let labels = ExampleClasses::single(self.train.labels.clone());
+        let sampling = Sampling::new(plan, counts, labels).map_err(TrainError::from)?;
+
+        for (_, mut variable) in self.store.variables() {
+            let _ = variable.requires_grad_(false);
+        }
+        let scale = if flags.method.method == Method::Lws {
+            Some(LearnableScale::new(&(self.store.root() / "scale"), self.classes.len() as i64)?)
+        } else {
+            let seed = derive(flags.train.seed, Stream::Weights, 1);
+            if let Network::Plain(model) = &mut self.network {
+                model.reset_classifier(seed)?;
+            }
+            for (name, mut variable) in self.store.variables() {
+                if name.starts_with(crate::model::CLASSIFIER) {
+                    let _ = variable.requires_grad_(true);
+                }
+            }
+            None
+        };
+        let trained = scale.as_ref().map_or(Trained::Classifier, Trained::Scale);
+        let mut task = self.task(flags, &sampling, trained, epochs)?;
+        let outcome = fit(&mut task, &settings, &mut stage, interrupt)?;
+        drop(task);
+        let Outcome::Finished(summary) = outcome else { return Ok(None) };
+        if let Some(scale) = scale {
+            // The factors become part of the classifier.
+            crate::rebuild::fold_scale(&self.network, &scale)?;
+            (self.network, self.store) = crate::rebuild::copy(&self.store, &self.file.network)?;
+        }
+        Ok(Some(summary))
+    }
+
+    /// What tau-norm and ncm do to the classifier after training; τ, if there is one.
+    fn rebuild_classifier(&mut self, flags: &VisionFlags) -> Result<Option<f64>, VisionError> {
+        match flags.method.method {
+            Method::TauNorm => {
+                let given = flags.method.tau;
+                let tau = match (given, self.held_out) {
+                    (Some(tau), _) => tau,
+                    (None, true) => crate::rebuild::best_tau(&self.evaluate(), &self.valid_loader, self.classes.len())?,
+                    (None, false) => crate::rebuild::COMMON_TAU,
+                };
+                crate::rebuild::tau_normalise(&self.network, tau)?;
+                Ok(Some(tau))
+            }
+            Method::Ncm => {
+                let means = crate::rebuild::class_means(&self.evaluate(), &self.train_loader, self.classes.len())?;
+                let scale = crate::rebuild::MEAN_SCALE;
+                (self.network, self.store) = crate::rebuild::nearest_mean(&self.network, &self.store, &means, scale)?;
+                self.file.network = self.network.config();
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Logits of the test images by the weights of a checkpoint of the first stage.
+    pub(crate) fn test_logits_of(&self, checkpoint: &std::path::Path) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+        let store = VarStore::new(Device::Cpu);
+        let network = Network::new(&store, &self.file.network, 0)?;
+        checkpoint::load_weights(checkpoint, &store)?;
+        Evaluate { network: &network, ..self.evaluate() }.logits(&self.test_loader)
+    }
+
+    /// A loader of other images, as they are evaluated.
+    pub(crate) fn loader_of(&self, split: Split) -> Result<Loader, VisionError> {
+        crate::task::loader(Arc::new(split), self.file.augment.clone(), self.options)
+    }
+
+    /// The loss of the run.
+    pub(crate) fn loss(&self) -> &Loss {
+        &self.losses.main
+    }
+}
+
+/// One sampler from start to end.
+fn single_sampler(sampler: Sampler, beta: f64, epochs: usize) -> SamplingPlan {
+    SamplingPlan { sampler, deferred: sampler, beta, defer_epochs: 0, epochs }
+}
+
+/// The images that epochs are chosen by: the data set's own validation images, or those that `--hold-out` takes from the
+/// training images.
+fn held_out(set: ImageSet, flags: &VisionFlags) -> Result<(ImageSet, Option<Split>), VisionError> {
+    let Some(how) = flags.data.held_out() else {
+        let valid = set.validation.clone();
+        return Ok((set, valid));
+    };
+    let parts = set.hold_out(how, flags.data.subset_seed)?;
+    let held_out = set.train.select(&parts.held_out)?;
+    Ok((set.select(&parts.train)?, Some(held_out)))
+}
+
+fn groups(flags: &VisionFlags) -> Result<Groups, VisionError> {
+    let crate::flags::Thresholds([many_above, few_below]) = flags.data.groups;
+    match flags.data.group_classes {
+        Some(crate::flags::Ranks([many, medium, few])) => Ok(Groups::by_rank(many, medium, few)),
+        None => {
+            Groups::by_count(many_above, few_below).map_err(|error| VisionError::Usage(format!("--groups: {error}")))
+        }
+    }
+}
+
+fn loader_options(flags: &VisionFlags, threads: usize) -> LoaderOptions {
+    LoaderOptions {
+        layout: layout(flags.model.memory_format),
+        threads: flags.data.loader_threads.map_or(threads, |threads| threads as usize),
+        on_bad_image: flags.data.on_bad_image,
+        ..LoaderOptions::default()
+    }
+}
+
+/// The order of a batch's numbers for a memory format.
+pub(crate) fn layout(format: MemoryFormat) -> Layout {
+    match format {
+        MemoryFormat::ChannelsLast => Layout::ChannelsLast,
+        MemoryFormat::ChannelsFirst => Layout::ChannelsFirst,
+    }
+}
+
+fn data_hashes(set: &ImageSet) -> BTreeMap<String, String> {
+    let name = |path: &Option<PathBuf>| path.as_ref().map_or("generated".into(), |path| path.display().to_string());
+    set.sources.iter().map(|source| (name(&source.path), source.sha256.clone())).collect()
+}
