@@ -7,8 +7,12 @@ use support::{contains, fails, succeeds, toolkit};
 #[test]
 fn every_command_explains_itself() {
     let mut commands = vec!["toolkit", "toolkit losses", "toolkit losses list", "toolkit losses eval"];
-    commands.extend(["toolkit eval", "toolkit eval dialogue"]);
+    commands.extend(["toolkit eval", "toolkit eval dialogue", "toolkit eval longtail", "toolkit bench losses"]);
+    commands.extend(["toolkit losses show", "toolkit losses apply", "toolkit losses plot", "toolkit losses check"]);
+    commands.extend(["toolkit losses new", "toolkit losses install", "toolkit losses remove"]);
     if cfg!(feature = "training") {
+        commands.extend(["toolkit vision", "toolkit vision evaluate", "toolkit vision predict", "toolkit vision plot"]);
+        commands.extend(["toolkit vision export", "toolkit data", "toolkit data fetch", "toolkit data describe"]);
         commands.extend(["toolkit dialogue", "toolkit dialogue evaluate"]);
         commands.extend(["toolkit dialogue generate", "toolkit dialogue chat"]);
     }
