@@ -114,6 +114,15 @@ fn a_run_is_scored_drawn_and_used() {
         assert_eq!(found, &results["scores"][key], "{key}");
     }
 
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/vision/tests/fixtures/augment/colour.jpg");
+    let named = json(&mut lab.verb(&["predict", "run", image, image, "--top", "3", "--json"]));
+    assert_eq!(named[0]["classes"], named[1]["classes"]);
+    let likelihoods: Vec<f64> =
+        named[0]["classes"].as_array().unwrap().iter().map(|class| class["likelihood"].as_f64().unwrap()).collect();
+    assert!(likelihoods.len() == 3 && likelihoods.is_sorted_by(|a, b| a >= b), "{likelihoods:?}");
+    contains(&succeeds(&mut lab.verb(&["predict", "run", image])), &["colour.jpg", " %  "]);
+    contains(&fails(&mut lab.verb(&["predict", "run", "no.jpg"]), 1), &["no.jpg"]);
+
     // One file does what the run does.
     succeeds(&mut lab.verb(&["export", "run", "-o", "model.safetensors"]));
     let exported = ["evaluate", "model.safetensors", "--dataset", "synthetic", "--json"];

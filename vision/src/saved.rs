@@ -13,7 +13,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::VisionError;
-use crate::augment::{Augment, Loader, LoaderOptions};
+use crate::augment::{Augment, Crop, Loader, LoaderOptions};
 use crate::data::{DatasetKind, ImageSet, Images, Split};
 use crate::flags::MemoryFormat;
 use crate::network::{Network, NetworkConfig};
@@ -172,8 +172,17 @@ impl SavedModel {
     /// # Errors
     /// Images that cannot be used, unless they are skipped.
     pub fn logits(&self, split: Split, options: LoaderOptions) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+        self.logits_as(split, self.file.augment.clone(), options)
+    }
+
+    fn logits_as(
+        &self,
+        split: Split,
+        augment: Augment,
+        options: LoaderOptions,
+    ) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
         let options = LoaderOptions { layout: crate::train::layout(self.file.memory_format), ..options };
-        let loader = Loader::new(Arc::new(split), self.file.augment.clone(), options)?;
+        let loader = Loader::new(Arc::new(split), augment, options)?;
         let evaluate = Evaluate {
             network: &self.network,
             scale: None,
@@ -184,13 +193,18 @@ impl SavedModel {
         evaluate.logits(&loader)
     }
 
-    /// The likeliest classes of each image file with their likelihoods, at most `top`, the likeliest first.
+    /// The likeliest classes of each image file with their likelihoods, at most `top`, the likeliest first. Where the
+    /// model was trained on images of one size (CIFAR's), a file's shorter side is scaled to it.
     ///
     /// # Errors
     /// An image that cannot be used, named.
     pub fn predict(&self, images: &[PathBuf], top: usize) -> Result<Vec<Vec<(usize, f64)>>, VisionError> {
         let split = Split { images: Images::Files(images.to_vec()), labels: vec![0; images.len()] };
-        let (logits, _) = self.logits(split, LoaderOptions::default())?;
+        let mut augment = self.file.augment.clone();
+        if let Crop::Center { resize: resize @ None, size } = &mut augment.crop {
+            *resize = Some(*size);
+        }
+        let (logits, _) = self.logits_as(split, augment, LoaderOptions::default())?;
         let classes = self.file.classes.len();
         logits
             .chunks_exact(classes)

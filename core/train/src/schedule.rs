@@ -140,6 +140,21 @@ mod tests {
     }
 
     #[test]
+    fn the_rates_of_cifar_10_lt_at_named_epochs() {
+        // Cao et al. (2019): 0.1·k/5 at the end of epoch k ≤ 5, 0.1 to epoch 160, 0.001 to 180, then 1e-5.
+        let decay = Decay::Step { epochs: vec![160, 180], factor: 0.01 };
+        let schedule = Schedule { lr: 0.1, min_lr: 0.0, warm_up: WarmUp::Epochs(5), decay, epochs: 200 };
+        let batches = 97;
+        for (epoch, rate) in
+            [(1, 0.02), (2, 0.04), (5, 0.1), (6, 0.1), (160, 0.1), (161, 0.001), (180, 0.001), (181, 1e-5), (200, 1e-5)]
+        {
+            let step = epoch as u64 * batches as u64 - 1;
+            let last = Position { step, epoch, batch: batches - 1, batches };
+            assert!((schedule.rate(last, 1.0) / rate - 1.0).abs() < 1e-12, "epoch {epoch}");
+        }
+    }
+
+    #[test]
     fn cosine_starts_where_the_warm_up_ends() {
         for warm_up in [WarmUp::Epochs(1), WarmUp::Steps(4)] {
             let cosine = schedule(Decay::Cosine, warm_up, 3);

@@ -1,7 +1,6 @@
-//! Initial weights, drawn on the host so that a seed gives the same model on every device.
+//! Initial weights as tensors.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use imbalance_train::InitialValues;
 use tch::{TchError, Tensor};
 
 /// What the variance of a layer's weights keeps constant from layer to layer (He et al., 2015, "Delving deep into rectifiers").
@@ -15,12 +14,12 @@ pub(super) enum Fan {
 
 /// A seeded source of initial weights.
 pub(super) struct Initializer {
-    rng: ChaCha8Rng,
+    values: InitialValues,
 }
 
 impl Initializer {
     pub(super) fn new(seed: u64) -> Self {
-        Self { rng: ChaCha8Rng::seed_from_u64(seed) }
+        Self { values: InitialValues::new(seed) }
     }
 
     /// `N(0, 2/fan)` for the weight `[outputs, inputs/groups, height, width]` of a convolution or `[outputs, inputs]` of a
@@ -42,23 +41,12 @@ impl Initializer {
 
     /// `U(−bound, bound)`.
     pub(super) fn uniform(&mut self, shape: &[i64], bound: f64) -> Result<Tensor, TchError> {
-        let bound = bound as f32;
-        let values: Vec<f32> = (0..count(shape)).map(|_| self.rng.random_range(-bound..bound)).collect();
-        Tensor::f_from_slice(&values)?.f_view(shape)
+        Tensor::f_from_slice(&self.values.uniform(count(shape), bound))?.f_view(shape)
     }
 
     /// `N(0, deviation²)`.
     fn normal(&mut self, shape: &[i64], deviation: f64) -> Result<Tensor, TchError> {
-        let count = count(shape);
-        let mut values = Vec::with_capacity(count + 1);
-        while values.len() < count {
-            // Box and Muller (1958); 1 − u lies in (0, 1], where the logarithm is finite.
-            let (u, v): (f32, f32) = (self.rng.random(), self.rng.random());
-            let radius = deviation as f32 * (-2.0 * (1.0 - u).ln()).sqrt();
-            let (sin, cos) = (std::f32::consts::TAU * v).sin_cos();
-            values.extend([radius * cos, radius * sin]);
-        }
-        Tensor::f_from_slice(&values[..count])?.f_view(shape)
+        Tensor::f_from_slice(&self.values.normal(count(shape), deviation))?.f_view(shape)
     }
 }
 
