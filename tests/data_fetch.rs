@@ -100,9 +100,9 @@ fn failures_are_told_with_their_exit_codes() {
 fn describes_what_there_is() {
     let output = toolkit().args(["data", "describe", "synthetic"]).output().unwrap();
     let text = stdout(&output);
-    assert!(text.starts_with("synthetic: 10 classes\n  train           5000 images  32×32 pixels\n"), "{text}");
-    assert!(text.contains("500 (striped disc) to 500 (striped disc), imbalance ratio 1.0000"), "{text}");
-    assert!(text.ends_with("\n     9  checked cross          500       100\n"), "{text}");
+    assert!(text.starts_with("synthetic: 10 classes\n  train          10000 images  32×32 pixels\n"), "{text}");
+    assert!(text.contains("1000 (striped disc) to 1000 (striped disc), imbalance ratio 1.0000"), "{text}");
+    assert!(text.ends_with("\n     9  checked cross         1000       100\n"), "{text}");
 
     let folder = tempfile::tempdir().unwrap();
     for name in ["train/a/1.png", "train/a/2.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"] {
