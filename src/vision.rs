@@ -9,7 +9,7 @@ use clap::{Args as _, Command};
 use imbalance_core::Head;
 use imbalance_vision::{RECIPES, VisionFlags};
 
-use crate::front_end::{FrontEnd, inner, wait_passively, with_choices};
+use crate::front_end::{FrontEnd, inner, with_choices};
 use crate::sweep;
 
 const FRONT_END: FrontEnd = FrontEnd {
@@ -53,7 +53,6 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
     match args.first().and_then(|arg| arg.to_str()).unwrap_or_default() {
         "evaluate" | "predict" | "plot" | "export" => {
             let matches = FRONT_END.parse(command(), args.to_vec())?;
-            wait_passively();
             match inner(&matches) {
                 Some(("evaluate", matches)) => verbs::evaluate(matches),
                 Some(("predict", matches)) => verbs::predict(matches),

@@ -29,5 +29,7 @@ fn main() {
         .include(include.join("torch/csrc/api/include"))
         .file("shim/fused_loss.cpp")
         .file("shim/autocast.cpp")
+        .file("shim/batch_norm.cpp")
+        .file("shim/parallel.cpp")
         .compile("imbalance_shim");
 }

@@ -9,7 +9,6 @@ use imbalance_vision::{ChosenBy, Ended, RunResults, TrainedRun, VisionFlags};
 
 use super::FRONT_END;
 use crate::failure::Interrupted;
-use crate::front_end::wait_passively;
 use crate::sweep::Sweep;
 
 /// Trains as `args` ask: once, or for every seed and value of a sweep.
@@ -24,9 +23,6 @@ pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     }
     let losses = asked.losses(flags.train.defer_epochs)?;
     let config = FRONT_END.resolved(&flags, &losses)?;
-    if flags.train.threads != Some(1) {
-        wait_passively();
-    }
     match imbalance_vision::train(&flags, &losses, config)? {
         Ended::Finished(trained) => print(&trained, json),
         Ended::Interrupted(folder) => Err(Interrupted(FRONT_END.resume_hint(&folder, args)).into()),

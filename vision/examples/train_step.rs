@@ -43,6 +43,7 @@ struct Args {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     imbalance_train::set_threads(Some(args.threads));
+    imbalance_train::memory::keep_freed();
     let store = VarStore::new(Device::Cpu);
     let config = ImageModelConfig { model: args.model, classes: args.classes, cosine_scale: None };
     let model = ImageModel::new(&store.root(), config, 1)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use imbalance_train::BatchNormError;
 use imbalance_train::precision::{Autocast, Precision};
 use imbalance_vision::model::{
     BilateralModel, CLASSIFIER, Classifier, ImageModel, ImageModelConfig, LearnableScale, ModelError, ModelKind,
@@ -419,6 +420,6 @@ fn bad_settings_and_images_are_named() {
     assert_eq!(grey.to_string(), "images have shape [2, 1, 32, 32], but should be [n, 3, height, width]");
     // 32 pixels become one in the last stage.
     let one = Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu));
-    assert!(matches!(model.forward_t(&one, true), Err(ModelError::OneValuePerChannel)));
+    assert!(matches!(model.forward_t(&one, true), Err(ModelError::BatchNorm(BatchNormError::OneValuePerChannel))));
     assert_eq!(model.forward_t(&one, false).unwrap().size(), [1, 10]);
 }

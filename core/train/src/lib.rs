@@ -4,6 +4,7 @@
 //! the settings that [`flags::TrainFlags`] took from the command line.
 
 pub mod atomic_file;
+pub mod batch_norm;
 pub mod checkpoint;
 pub mod clipping;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod memory;
 pub mod metrics;
 pub mod normalised_classifier;
 pub mod order;
+mod parallel;
 pub mod plateau;
 pub mod post_hoc;
 pub mod precision;
@@ -40,6 +42,7 @@ pub mod threads;
 pub mod trainer;
 
 pub use atomic_file::write_atomically;
+pub use batch_norm::{BatchNorm, BatchNormError};
 pub use checkpoint::CheckpointError;
 pub use config::TrainConfig;
 pub use error::TrainError;

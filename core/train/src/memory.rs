@@ -1,4 +1,16 @@
-//! Peak memory of this process, for the results.
+//! Memory of this process: its peak, for the results, and what the allocator keeps.
+
+/// Has the allocator (glibc's) keep up to 256 MiB of freed memory for the next step. By default it gives memory back to the
+/// system in the backward pass and takes it again, page by page, in the next forward pass: a tenth of a step of ResNet-32.
+pub fn keep_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets two numbers of the allocator.
+    unsafe {
+        // Having set one, glibc no longer raises the other by itself; 32 MiB is as far as it would.
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+    }
+}
 
 /// Peak resident memory in bytes (`VmHWM`), or `None` where the system does not tell (it is Linux that does).
 pub fn peak_resident_bytes() -> Option<u64> {

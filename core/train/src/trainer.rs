@@ -76,6 +76,7 @@ pub fn fit(
     interrupt: &Interrupt,
 ) -> Result<Outcome, TrainError> {
     config.check()?;
+    crate::memory::keep_freed();
     let mut sgd = Sgd::new(task.variables(), config.sgd, |name| task.decays(name))?;
     let mut state = TrainState::new(run.settings_hash());
     let metrics = if run.resumed() {

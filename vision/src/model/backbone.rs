@@ -1,10 +1,12 @@
 //! Images to features.
 
+use imbalance_train::BatchNorm;
+use imbalance_train::batch_norm::Then;
 use tch::{Tensor, nn};
 
 use super::block::{Block, BlockShape, BlockStyle, BodyStyle, ShortcutStyle};
 use super::init::{Fan, Initializer};
-use super::layers::{BatchNorm, Conv, ConvShape};
+use super::layers::{Conv, ConvShape};
 use super::{ModelError, ModelKind};
 
 /// A residual network up to the features: [`ModelKind::ResNet32`] as He et al. (2016, section 4.2) describe it for CIFAR, the others
@@ -100,7 +102,7 @@ impl Trunk {
         if !matches!(size[..], [_, 3, _, _]) {
             return Err(ModelError::Input { found: size });
         }
-        let mut xs = self.norm.forward(&self.conv.forward(xs)?, train)?.f_relu_()?;
+        let mut xs = self.norm.forward(&self.conv.forward(xs)?, train, Then::Relu)?;
         if self.max_pool {
             xs = xs.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         }

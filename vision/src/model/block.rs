@@ -1,10 +1,12 @@
 //! Residual blocks (He et al., 2016, "Deep residual learning"), with the groups of ResNeXt (Xie et al., 2017).
 
+use imbalance_train::BatchNorm;
+use imbalance_train::batch_norm::Then;
 use tch::{Tensor, nn};
 
 use super::ModelError;
 use super::init::{Fan, Initializer};
-use super::layers::{BatchNorm, Conv, ConvShape};
+use super::layers::{Conv, ConvShape};
 
 /// What all blocks of a network have in common.
 #[derive(Clone, Copy, Debug)]
@@ -113,15 +115,14 @@ impl Block {
     /// - `xs`: `[n, inputs, height, width]`
     /// - output: `[n, outputs, ⌈height/stride⌉, ⌈width/stride⌉]`
     pub(super) fn forward(&self, xs: &Tensor, train: bool) -> Result<Tensor, ModelError> {
+        let shortcut = self.shortcut.forward(xs, train)?;
         let mut ys = xs.shallow_clone();
         for (index, (conv, norm)) in self.body.iter().enumerate() {
-            ys = norm.forward(&conv.forward(&ys)?, train)?;
-            if index + 1 < self.body.len() {
-                ys = ys.f_relu_()?;
-            }
+            let last = index + 1 == self.body.len();
+            let then = if last { Then::AddRelu(&shortcut) } else { Then::Relu };
+            ys = norm.forward(&conv.forward(&ys)?, train, then)?;
         }
-        let shortcut = self.shortcut.forward(xs, train)?;
-        Ok(ys.f_add_(&shortcut)?.f_relu_()?)
+        Ok(ys)
     }
 }
 
@@ -133,7 +134,7 @@ impl Shortcut {
                 let kept = xs.f_slice(2, None, None, *stride)?.f_slice(3, None, None, *stride)?;
                 Ok(kept.f_constant_pad_nd([0, 0, 0, 0, *channels, *channels])?)
             }
-            Self::Projection(conv, norm) => norm.forward(&conv.forward(xs)?, train),
+            Self::Projection(conv, norm) => Ok(norm.forward(&conv.forward(xs)?, train, Then::Nothing)?),
         }
     }
 }

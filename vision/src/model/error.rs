@@ -9,12 +9,9 @@ pub enum ModelError {
         /// The shape given.
         found: Vec<i64>,
     },
-    /// A batch normalisation that would divide by zero.
-    #[error(
-        "batch normalisation needs more than one value for each channel in training, but got a batch of one image of which \
-         one pixel is left; use larger batches or drop the last, incomplete one"
-    )]
-    OneValuePerChannel,
+    /// What could not be normalised.
+    #[error(transparent)]
+    BatchNorm(#[from] imbalance_train::BatchNormError),
     /// A classifier for no classes.
     #[error("a classifier needs at least one class, but was given {found}")]
     Classes {
