@@ -1,0 +1,1 @@
+//! Images with boxes: annotations, their checks, and batches for training and evaluation.
