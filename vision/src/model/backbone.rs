@@ -17,6 +17,47 @@ pub struct Backbone {
     last: Block,
 }
 
+/// How the batch normalisations of a backbone behave.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Norm {
+    /// Weights are trained, statistics are the batch's.
+    #[default]
+    Trained,
+    /// Affine maps that stay as they are.
+    Frozen {
+        /// Added to the variance: [`imbalance_train::batch_norm::EPSILON`] as a rule.
+        epsilon: f64,
+    },
+}
+
+/// Which convolution of a bottleneck has the stride.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StrideIn {
+    /// The first 1×1, as in He et al. (2016) and the weights of the original Detectron.
+    Conv1,
+    /// The 3×3, as in torchvision's weights.
+    #[default]
+    Conv2,
+}
+
+/// In what a detector's backbone differs from a classifier's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BackboneOptions {
+    /// Batch normalisation.
+    pub norm: Norm,
+    /// The stride of bottlenecks.
+    pub stride_in: StrideIn,
+}
+
+impl Norm {
+    pub(super) fn layer(self, path: &nn::Path, channels: i64) -> Result<BatchNorm, ModelError> {
+        Ok(match self {
+            Self::Trained => BatchNorm::new(path, channels)?,
+            Self::Frozen { epsilon } => BatchNorm::frozen(path, channels, epsilon)?,
+        })
+    }
+}
+
 /// Everything before the last block of the last stage.
 #[derive(Debug)]
 pub(super) struct Trunk {
@@ -25,6 +66,8 @@ pub(super) struct Trunk {
     /// Whether a 3×3 maximum of stride 2 follows the first convolution.
     max_pool: bool,
     blocks: Vec<Block>,
+    /// How many of the blocks come before the end of each stage but the last.
+    ends: Vec<usize>,
 }
 
 /// The last block of the last stage, which [`Trunk::new`] leaves to its caller.
@@ -46,9 +89,9 @@ struct Layout {
 }
 
 impl ModelKind {
-    fn layout(self) -> Layout {
+    fn layout(self, BackboneOptions { norm, stride_in }: BackboneOptions) -> Layout {
         let image_net = |body, stages| Layout {
-            style: BlockStyle { body, shortcut: ShortcutStyle::Projection, fan: Fan::Out },
+            style: BlockStyle { body, shortcut: ShortcutStyle::Projection, fan: Fan::Out, norm, stride_in },
             stem: (7, 2),
             planes: 64,
             stages,
@@ -56,7 +99,13 @@ impl ModelKind {
         match self {
             Self::ResNet32 => Layout {
                 // Fan-in is what the usual long-tailed CIFAR baselines draw with (Cao et al., 2019, released code).
-                style: BlockStyle { body: BodyStyle::Basic, shortcut: ShortcutStyle::Pad, fan: Fan::In },
+                style: BlockStyle {
+                    body: BodyStyle::Basic,
+                    shortcut: ShortcutStyle::Pad,
+                    fan: Fan::In,
+                    norm,
+                    stride_in,
+                },
                 stem: (3, 1),
                 planes: 16,
                 stages: &[5, 5, 5],
@@ -74,11 +123,12 @@ impl Trunk {
         path: &nn::Path,
         init: &mut Initializer,
         kind: ModelKind,
+        options: BackboneOptions,
     ) -> Result<(Self, LastBlock), ModelError> {
-        let Layout { style, stem: (kernel, stride), planes, stages } = kind.layout();
+        let Layout { style, stem: (kernel, stride), planes, stages } = kind.layout(options);
         let stem = ConvShape { inputs: 3, outputs: planes, kernel, stride, groups: 1 };
         let conv = Conv::new(&(path / "conv1"), init, style.fan, stem)?;
-        let norm = BatchNorm::new(&(path / "bn1"), planes)?;
+        let norm = options.norm.layer(&(path / "bn1"), planes)?;
 
         let mut blocks = Vec::new();
         let mut shape = BlockShape { inputs: planes, planes, stride: 1 };
@@ -94,10 +144,19 @@ impl Trunk {
             }
         }
         let last = LastBlock { stage: last.0, index: last.1, style, shape };
-        Ok((Self { conv, norm, max_pool: stride == 2, blocks }, last))
+        let ends = stages[..stages.len() - 1].iter().scan(0, |end, &count| {
+            *end += count;
+            Some(*end)
+        });
+        Ok((Self { conv, norm, max_pool: stride == 2, blocks, ends: ends.collect() }, last))
     }
 
     pub(super) fn forward(&self, xs: &Tensor, train: bool) -> Result<Tensor, ModelError> {
+        self.stages(xs, train, |_| {})
+    }
+
+    /// As [`Trunk::forward`]; `stage` is called with the output of each stage but the last.
+    fn stages(&self, xs: &Tensor, train: bool, mut stage: impl FnMut(&Tensor)) -> Result<Tensor, ModelError> {
         let size = xs.size();
         if !matches!(size[..], [_, 3, _, _]) {
             return Err(ModelError::Input { found: size });
@@ -106,8 +165,11 @@ impl Trunk {
         if self.max_pool {
             xs = xs.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         }
-        for block in &self.blocks {
+        for (index, block) in self.blocks.iter().enumerate() {
             xs = block.forward(&xs, train)?;
+            if self.ends.contains(&(index + 1)) {
+                stage(&xs);
+            }
         }
         Ok(xs)
     }
@@ -139,10 +201,44 @@ pub(super) fn pool(xs: &Tensor) -> Result<Tensor, ModelError> {
 
 impl Backbone {
     /// Adds the backbone's variables under `path`.
-    pub(super) fn new(path: &nn::Path, init: &mut Initializer, kind: ModelKind) -> Result<Self, ModelError> {
-        let (trunk, last) = Trunk::new(path, init, kind)?;
+    pub(super) fn new(
+        path: &nn::Path,
+        init: &mut Initializer,
+        kind: ModelKind,
+        options: BackboneOptions,
+    ) -> Result<Self, ModelError> {
+        let (trunk, last) = Trunk::new(path, init, kind, options)?;
         let last = last.build(&last.path(path), init)?;
         Ok(Self { trunk, last })
+    }
+
+    /// A backbone without classifier, with its variables under `path` and initial values that `seed` decides.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn with_options(
+        path: &nn::Path,
+        kind: ModelKind,
+        options: BackboneOptions,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        Self::new(path, &mut Initializer::new(seed), kind, options)
+    }
+
+    /// The outputs of all stages, of strides 4, 8, 16 and 32 (C2 to C5 of Lin et al., 2017) where the first convolution has
+    /// stride 2 and a pooling.
+    ///
+    /// # Shapes
+    /// - `xs`: `[n, 3, height, width]`
+    /// - outputs: `[n, channels, ⌈height/stride⌉, ⌈width/stride⌉]`
+    ///
+    /// # Errors
+    /// As [`Backbone::features`].
+    pub fn stages(&self, xs: &Tensor, train: bool) -> Result<Vec<Tensor>, ModelError> {
+        let mut stages = Vec::new();
+        let trunk = self.trunk.stages(xs, train, |stage| stages.push(stage.shallow_clone()))?;
+        stages.push(self.last.forward(&trunk, train)?);
+        Ok(stages)
     }
 
     /// Features, in the type that the convolutions give. `train` says which statistics batch normalisation uses.

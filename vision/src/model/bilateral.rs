@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use tch::{Tensor, nn};
 
-use super::backbone::{Trunk, pool};
+use super::backbone::{BackboneOptions, Trunk, pool};
 use super::block::Block;
 use super::init::Initializer;
 use super::{CLASSIFIER, Classifier, ImageModelConfig, ModelError, ModelKind};
@@ -54,7 +54,7 @@ pub fn plain_name(kind: ModelKind, name: &str) -> Cow<'_, str> {
 
 impl BilateralBackbone {
     fn new(path: &nn::Path, init: &mut Initializer, kind: ModelKind) -> Result<Self, ModelError> {
-        let (trunk, last) = Trunk::new(path, init, kind)?;
+        let (trunk, last) = Trunk::new(path, init, kind, BackboneOptions::default())?;
         let conventional = last.build(&(path / CONVENTIONAL), init)?;
         let rebalancing = last.build(&(path / REBALANCING), init)?;
         Ok(Self { trunk, conventional, rebalancing })

@@ -5,6 +5,7 @@ use imbalance_train::batch_norm::Then;
 use tch::{Tensor, nn};
 
 use super::ModelError;
+use super::backbone::{Norm, StrideIn};
 use super::init::{Fan, Initializer};
 use super::layers::{Conv, ConvShape};
 
@@ -14,6 +15,8 @@ pub(super) struct BlockStyle {
     pub(super) body: BodyStyle,
     pub(super) shortcut: ShortcutStyle,
     pub(super) fan: Fan,
+    pub(super) norm: Norm,
+    pub(super) stride_in: StrideIn,
 }
 
 /// The convolutions of a block.
@@ -21,8 +24,7 @@ pub(super) struct BlockStyle {
 pub(super) enum BodyStyle {
     /// 3×3, 3×3.
     Basic,
-    /// 1×1, 3×3, 1×1, the last four times as wide. The 3×3 has `groups` groups of `width_per_group · planes / 64` channels and
-    /// the stride (torchvision's ResNet V1.5; the paper has the stride in the first 1×1).
+    /// 1×1, 3×3, 1×1, the last four times as wide. The 3×3 has `groups` groups of `width_per_group · planes / 64` channels.
     Bottleneck { groups: i64, width_per_group: i64 },
 }
 
@@ -84,9 +86,13 @@ impl Block {
             ],
             BodyStyle::Bottleneck { groups, width_per_group } => {
                 let width = planes * width_per_group / 64 * groups;
+                let (first, second) = match style.stride_in {
+                    StrideIn::Conv1 => (stride, 1),
+                    StrideIn::Conv2 => (1, stride),
+                };
                 vec![
-                    ConvShape { inputs, outputs: width, kernel: 1, stride: 1, groups: 1 },
-                    ConvShape { inputs: width, outputs: width, kernel: 3, stride, groups },
+                    ConvShape { inputs, outputs: width, kernel: 1, stride: first, groups: 1 },
+                    ConvShape { inputs: width, outputs: width, kernel: 3, stride: second, groups },
                     ConvShape { inputs: width, outputs, kernel: 1, stride: 1, groups: 1 },
                 ]
             }
@@ -95,7 +101,7 @@ impl Block {
         for (index, conv) in convs.into_iter().enumerate() {
             body.push((
                 Conv::new(&(path / format!("conv{}", index + 1)), init, style.fan, conv)?,
-                BatchNorm::new(&(path / format!("bn{}", index + 1)), conv.outputs)?,
+                style.norm.layer(&(path / format!("bn{}", index + 1)), conv.outputs)?,
             ));
         }
         let shortcut = match style.shortcut {
@@ -105,7 +111,7 @@ impl Block {
                 let path = path / "downsample";
                 let shape = ConvShape { inputs, outputs, kernel: 1, stride, groups: 1 };
                 let conv = Conv::new(&(&path / 0), init, style.fan, shape)?;
-                Shortcut::Projection(conv, BatchNorm::new(&(&path / 1), outputs)?)
+                Shortcut::Projection(conv, style.norm.layer(&(&path / 1), outputs)?)
             }
         };
         Ok(Self { body, shortcut })

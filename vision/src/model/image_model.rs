@@ -5,7 +5,7 @@ use tch::{Tensor, nn};
 
 use super::classifier::ClassifierShape;
 use super::init::Initializer;
-use super::{Backbone, CLASSIFIER, Classifier, ModelError, ModelKind};
+use super::{Backbone, BackboneOptions, CLASSIFIER, Classifier, ModelError, ModelKind};
 
 /// What decides a model's variables.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ impl ImageModel {
     pub fn new(path: &nn::Path, config: ImageModelConfig, seed: u64) -> Result<Self, ModelError> {
         let shape = config.classifier(config.model.width())?;
         let init = &mut Initializer::new(seed);
-        let backbone = Backbone::new(path, init, config.model)?;
+        let backbone = Backbone::new(path, init, config.model, BackboneOptions::default())?;
         let classifier = Classifier::new(&(path / CLASSIFIER), init, shape)?;
         Ok(Self { backbone, classifier, config })
     }

@@ -15,7 +15,7 @@ mod kind;
 mod layers;
 mod scale;
 
-pub use backbone::Backbone;
+pub use backbone::{Backbone, BackboneOptions, Norm, StrideIn};
 pub use bilateral::{BilateralBackbone, BilateralModel, bilateral_alpha, plain_name};
 pub use classifier::{CLASSIFIER, Classifier};
 pub use error::ModelError;

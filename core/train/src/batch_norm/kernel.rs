@@ -368,6 +368,8 @@ pub(super) struct Backward<'a, V> {
     pub(super) inverse_deviation: &'a [f32],
     /// Whether mean and deviation are those of `x`, which then differentiate too.
     pub(super) of_batch: bool,
+    /// Whether weight or bias need a gradient.
+    pub(super) of_weights: bool,
     /// Where the gradient of the added tensor goes.
     pub(super) masked: &'a mut [V],
     /// Where the gradient of `x` goes.
@@ -376,12 +378,13 @@ pub(super) struct Backward<'a, V> {
 
 /// Fills the gradients of `x` and of the added tensor, and returns those of weight and bias.
 pub(super) fn backward<V: Value>(pass: Backward<'_, V>, shape: Shape, after: After) -> (Vec<f32>, Vec<f32>) {
-    let Backward { x, y, gradient, scale, bias, mean, inverse_deviation, of_batch, masked, out } = pass;
+    let Backward { x, y, gradient, scale, bias, mean, inverse_deviation, of_batch, of_weights, masked, out } = pass;
     let width = shape.width;
     let (scales, biases, means) = (shape.spread(scale), shape.spread(bias), shape.spread(mean));
 
     let mut blocks: Vec<(Sums, &mut [V])> = shape.sums().into_iter().zip(shape.blocks_mut(&mut *masked)).collect();
-    parallel::for_each(&mut blocks, |at, (Sums { first, second }, masked)| {
+    let frozen = !of_batch && !of_weights && after != After::AddRelu;
+    parallel::for_each(if frozen { &mut [] } else { &mut blocks[..] }, |at, (Sums { first, second }, masked)| {
         let (x, y, gradient) = (shape.of_block(x, at), shape.of_block(y, at), shape.of_block(gradient, at));
         add_products(after, x, y, gradient, &scales, &biases, &means, width, masked, first, second);
     });

@@ -12,7 +12,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 use kernel::{After, Shape, Value};
 
 /// Added to the variance; PyTorch's default.
-const EPSILON: f64 = 1e-5;
+pub const EPSILON: f64 = 1e-5;
 /// The share of the latest batch in the running statistics; PyTorch's default.
 const MOMENTUM: f64 = 0.1;
 
@@ -48,6 +48,8 @@ pub struct BatchNorm {
     bias: Tensor,
     running_mean: Tensor,
     running_var: Tensor,
+    epsilon: f64,
+    frozen: bool,
 }
 
 impl BatchNorm {
@@ -62,7 +64,22 @@ impl BatchNorm {
             bias: path.f_zeros("bias", &shape)?,
             running_mean: path.f_zeros_no_train("running_mean", &shape)?,
             running_var: path.f_ones_no_train("running_var", &shape)?,
+            epsilon: EPSILON,
+            frozen: false,
         })
+    }
+
+    /// One that stays an affine map by its first (or loaded) values: nothing of it is trained and running statistics are
+    /// used throughout, as detectors do, whose batches are too small for statistics.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn frozen(path: &nn::Path, channels: i64, epsilon: f64) -> Result<Self, TchError> {
+        let norm = Self::new(path, channels)?;
+        for mut variable in [norm.weight.shallow_clone(), norm.bias.shallow_clone()] {
+            let _ = variable.f_requires_grad_(false)?;
+        }
+        Ok(Self { epsilon, frozen: true, ..norm })
     }
 
     /// With `train`, normalises by the batch's statistics and updates the running ones; without, by the running ones.
@@ -74,6 +91,7 @@ impl BatchNorm {
     /// # Errors
     /// [`BatchNormError`].
     pub fn forward(&self, xs: &Tensor, train: bool, then: Then<'_>) -> Result<Tensor, BatchNormError> {
+        let train = train && !self.frozen;
         if train && matches!(xs.size()[..], [1, _, 1, 1]) {
             return Err(BatchNormError::OneValuePerChannel);
         }
@@ -99,7 +117,7 @@ impl BatchNorm {
             Some(&self.running_var),
             train,
             MOMENTUM,
-            EPSILON,
+            self.epsilon,
             true,
         )?;
         Ok(match then {
@@ -125,7 +143,7 @@ impl BatchNorm {
             let variance: Vec<f64> = values::<f32>(&self.running_var).iter().map(|&v| f64::from(v)).collect();
             (values::<f32>(&self.running_mean).to_vec(), variance)
         };
-        let inverse_deviation: Vec<f32> = variance.iter().map(|v| (1.0 / (v + EPSILON).sqrt()) as f32).collect();
+        let inverse_deviation: Vec<f32> = variance.iter().map(|v| (1.0 / (v + self.epsilon).sqrt()) as f32).collect();
         let (scale, bias) = affine(values(&self.weight), values(&self.bias), &mean, &inverse_deviation);
         let mut y = xs.f_empty_like()?;
         let added_values = added.map_or(&[][..], values::<V>);

@@ -135,6 +135,7 @@ impl Saved {
         let gradient = side_by_side(&gradient.f_to_kind(x.kind())?)?;
         let mut out = x.f_empty_like()?;
         let mut masked = y.as_ref().map(Tensor::f_empty_like).transpose()?;
+        let of_weights = weight.requires_grad() || bias.requires_grad();
         let (mean, inverse_deviation) = (values::<f32>(mean), values::<f32>(inverse_deviation));
         let (scale, bias) = affine(values(weight), values(bias), mean, inverse_deviation);
         let pass = Backward {
@@ -146,11 +147,12 @@ impl Saved {
             mean,
             inverse_deviation,
             of_batch: flags.of_batch,
+            of_weights,
             masked: masked.as_mut().map_or(&mut [][..], values_mut::<V>),
             out: values_mut::<V>(&mut out),
         };
         let (by_weight, by_bias) = kernel::backward(pass, Shape::new(x.numel(), weight.numel()), flags.after);
-        let by_weight = Tensor::f_from_slice(&by_weight)?;
-        Ok([Some(out), Some(by_weight), Some(Tensor::f_from_slice(&by_bias)?), masked])
+        let of = |values: &[f32]| of_weights.then(|| Tensor::f_from_slice(values)).transpose();
+        Ok([Some(out), of(&by_weight)?, of(&by_bias)?, masked])
     }
 }
