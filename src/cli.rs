@@ -20,6 +20,7 @@ pub fn command() -> Command {
     let command = command
         .subcommand(crate::dialogue::command())
         .subcommand(crate::vision::command())
+        .subcommand(crate::detection::command())
         .subcommand(crate::data::command());
     command.subcommand(losses::command()).subcommand(eval_command()).subcommand(bench::command())
 }
@@ -37,6 +38,8 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
         "dialogue" => crate::dialogue::run(args.get(2..).unwrap_or_default()),
         #[cfg(feature = "training")]
         "vision" => crate::vision::run(args.get(2..).unwrap_or_default()),
+        #[cfg(feature = "training")]
+        "detection" => crate::detection::run(args.get(2..).unwrap_or_default()),
         _ => {
             let matches = command().try_get_matches_from(&args)?;
             match matches.subcommand() {

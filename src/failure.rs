@@ -55,6 +55,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         if let Some(vision) = cause.downcast_ref::<imbalance_vision::VisionError>() {
             return vision.exit_code();
         }
+        #[cfg(feature = "training")]
+        if let Some(detection) = cause.downcast_ref::<imbalance_detection::DetectionError>() {
+            return detection.exit_code();
+        }
     }
     1
 }

@@ -103,7 +103,7 @@ impl FrontEnd {
     /// What clap says, which may be help that was asked for.
     pub fn parse(&self, command: Command, args: Vec<OsString>) -> anyhow::Result<ArgMatches> {
         let whole = crate::cli::command().mut_subcommand(self.verb, |_| command);
-        let all = [vec!["toolkit".into(), self.verb.into()], args].concat();
+        let all = [vec!["toolkit".into(), self.verb.into()], joined_switches(args)].concat();
         Ok(whole.try_get_matches_from(all)?)
     }
 
@@ -180,6 +180,22 @@ impl Asked {
             base: (defer_epochs > 0).then(|| self.base.choice(&self.matches)).transpose()?,
         })
     }
+}
+
+/// `--switch true` as `--switch=true`: alone, clap would take `true` for a subcommand.
+fn joined_switches(args: Vec<OsString>) -> Vec<OsString> {
+    let mut all: Vec<OsString> = Vec::with_capacity(args.len());
+    for arg in args {
+        let switch = all.last_mut().filter(|last| last.to_str().is_some_and(|last| last.starts_with("--") && !last.contains('=')));
+        match switch {
+            Some(switch) if arg == "true" || arg == "false" => {
+                switch.push("=");
+                switch.push(arg);
+            }
+            _ => all.push(arg),
+        }
+    }
+    all
 }
 
 /// A run goes on with the losses that it began with. Said here, since the stored parameters of one loss are unknown flags

@@ -11,6 +11,8 @@ mod output;
 #[cfg(feature = "training")]
 mod data;
 #[cfg(feature = "training")]
+mod detection;
+#[cfg(feature = "training")]
 mod dialogue;
 #[cfg(feature = "training")]
 mod front_end;

@@ -1,9 +1,11 @@
 //! Evaluators of the imbalance toolkit: metrics, tables and pictures, computed without a tensor library.
 //!
 //! [`dialogue`] scores generated replies against references (paper, section 5.1 and Table 4), [`longtail`]
-//! classifiers of images whose classes are of very different sizes (sections 5.1 and 5.2); [`figure`] draws.
+//! classifiers of images whose classes are of very different sizes (sections 5.1 and 5.2), [`coco`] detections of objects
+//! (Table 1); [`figure`] draws.
 
 mod align;
+pub mod coco;
 pub mod dialogue;
 pub mod figure;
 pub mod longtail;

@@ -1,5 +1,6 @@
 //! `toolkit eval`: scores the outputs of any system, ours or another's, from plain files.
 
+mod coco;
 mod dialogue;
 mod longtail;
 
@@ -17,6 +18,9 @@ pub struct EvalArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Task {
+    /// Score detected boxes against COCO annotations: the 12 numbers of COCO, scores of each category, of rare and frequent
+    /// ones, kinds of error, and the difference between two systems
+    Coco(coco::CocoArgs),
     /// Score replies against references: F1, micro and macro F, n-gram diversity, length, rare words
     Dialogue(dialogue::DialogueArgs),
     /// Score predictions of a classifier trained on a long tail: accuracy of all classes and of those with many, medium and
@@ -31,6 +35,7 @@ enum Task {
 /// lack what they need, a picture that cannot be written.
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     match &args.task {
+        Task::Coco(args) => coco::run(args),
         Task::Dialogue(args) => dialogue::run(args),
         Task::Longtail(args) => longtail::run(args),
     }

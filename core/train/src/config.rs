@@ -57,11 +57,18 @@ impl TrainConfig {
         }
         if let Decay::Step { epochs: at, .. } = decay {
             if at.is_empty() {
-                return wrong("--schedule step needs --step-epochs, for example --step-epochs 160,180".into());
+                return wrong(
+                    "--schedule step needs --step-epochs, for example --step-epochs 160,180, or --step-after with steps".into(),
+                );
             }
             if !at.windows(2).all(|pair| pair[0] < pair[1]) {
                 return wrong(format!("--step-epochs {at:?} must ascend"));
             }
+        }
+        if let Decay::StepAfter { steps, .. } = decay
+            && !steps.windows(2).all(|pair| pair[0] < pair[1])
+        {
+            return wrong(format!("--step-after {steps:?} must ascend"));
         }
         if self.sgd.nesterov && self.sgd.momentum == 0.0 {
             return wrong("--nesterov needs a --momentum above 0".into());

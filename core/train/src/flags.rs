@@ -46,6 +46,23 @@ impl std::str::FromStr for EpochList {
     }
 }
 
+/// Numbers of steps, separated by commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct StepList(pub Vec<u64>);
+
+impl std::str::FromStr for StepList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<StepList, String> {
+        let steps = |part: &str| match part.trim().parse() {
+            Ok(steps) if steps > 0 => Ok(steps),
+            _ => Err(format!("`{part}` is not a number of steps (a whole number from 1); write 60000,80000, say")),
+        };
+        text.split(',').map(steps).collect::<Result<_, _>>().map(StepList)
+    }
+}
+
 // Negative numbers are let through to the parsers, whose messages say what would be right.
 /// Flags of the training loop, for `#[command(flatten)]`. Serialises to the keys of a recipe, which are the flags'
 /// names; `run`, `resume` and `overwrite` concern one invocation and are left out.
@@ -97,6 +114,11 @@ pub struct TrainFlags {
     #[arg(long, value_name = "N,N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_epochs: Option<EpochList>,
+
+    /// Steps after which --schedule step lowers the rate, instead of --step-epochs, as in 60000,80000
+    #[arg(long, value_name = "N,N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_after: Option<StepList>,
 
     /// What --schedule step multiplies the rate by
     #[arg(long, allow_negative_numbers = true, value_name = "F", default_value_t = 0.1, value_parser = between_zero_and_one)]
@@ -196,9 +218,10 @@ impl TrainFlags {
         };
         let decay = match self.schedule {
             ScheduleKind::Constant => Decay::Constant,
-            ScheduleKind::Step => {
-                Decay::Step { epochs: self.step_epochs.clone().unwrap_or_default().0, factor: self.step_factor }
-            }
+            ScheduleKind::Step => match &self.step_after {
+                Some(StepList(steps)) => Decay::StepAfter { steps: steps.clone(), factor: self.step_factor },
+                None => Decay::Step { epochs: self.step_epochs.clone().unwrap_or_default().0, factor: self.step_factor },
+            },
             ScheduleKind::Cosine => Decay::Cosine,
             ScheduleKind::Plateau => {
                 Decay::Plateau(PlateauConfig { patience: self.plateau_patience, factor: self.plateau_factor })

@@ -14,6 +14,13 @@ pub enum Decay {
         /// What it is multiplied by.
         factor: f64,
     },
+    /// Multiplied by `factor` once so many steps are done, each.
+    StepAfter {
+        /// Steps after which the rate drops, ascending.
+        steps: Vec<u64>,
+        /// What it is multiplied by.
+        factor: f64,
+    },
     /// Half a cosine from the base rate to the minimum, from the end of the warm-up to the end of the
     /// run, in steps (Loshchilov & Hutter 2017, "SGDR", Eq. 5, one cycle).
     Cosine,
@@ -73,8 +80,10 @@ impl Schedule {
         let decayed = match &self.decay {
             Decay::Constant => self.lr,
             Decay::Step { epochs, factor } => {
-                let drops = epochs.iter().filter(|&&epoch| epoch < at.epoch).count();
-                self.lr * factor.powi(i32::try_from(drops).unwrap_or(i32::MAX))
+                self.dropped(epochs.iter().filter(|&&epoch| epoch < at.epoch).count(), *factor)
+            }
+            Decay::StepAfter { steps, factor } => {
+                self.dropped(steps.iter().filter(|&&steps| steps <= at.step).count(), *factor)
             }
             Decay::Cosine => {
                 let length = self.epochs as f64 - warm_epochs;
@@ -84,6 +93,10 @@ impl Schedule {
             Decay::Plateau(_) => (self.lr * plateau_scale).max(self.min_lr),
         };
         decayed * warm.min(1.0)
+    }
+
+    fn dropped(&self, times: usize, factor: f64) -> f64 {
+        self.lr * factor.powi(i32::try_from(times).unwrap_or(i32::MAX))
     }
 }
 
@@ -127,6 +140,14 @@ mod tests {
         close(schedule.rate(at(8), 1.0), 0.04); // first step of epoch 3
         close(schedule.rate(at(19), 1.0), 0.04);
         close(schedule.rate(at(20), 1.0), 0.004);
+    }
+
+    #[test]
+    fn steps_after_so_many_steps() {
+        let schedule = schedule(Decay::StepAfter { steps: vec![6, 9], factor: 0.1 }, WarmUp::Steps(2), 10);
+        for (step, want) in [(0, 0.2), (1, 0.4), (5, 0.4), (6, 0.04), (8, 0.04), (9, 0.004)] {
+            close(schedule.rate(at(step), 1.0), want);
+        }
     }
 
     #[test]

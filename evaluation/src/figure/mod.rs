@@ -21,6 +21,7 @@
 //! Text in an SVG stays text. A PNG needs no fonts on the machine: DejaVu Sans is built in.
 
 mod axis;
+mod boxes;
 mod canvas;
 mod draw;
 mod line;
@@ -34,6 +35,7 @@ mod write;
 use std::path::PathBuf;
 
 pub use axis::{Axis, Scale};
+pub use boxes::{LabelledBox, boxes_over};
 pub use line::{Line, steps};
 pub use marks::{Block, Dots, Place, Text};
 pub use stroke::{Colour, Dash, Stroke};

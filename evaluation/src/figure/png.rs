@@ -18,9 +18,7 @@ impl Figure {
     /// # Errors
     /// See [`Figure::svg`].
     pub fn png(&self) -> Result<Vec<u8>, FigureError> {
-        let mut options = Options::default();
-        options.fontdb_mut().load_font_source(Source::Binary(Arc::new(dejavu::sans::regular())));
-        let tree = Tree::from_str(&self.svg()?, &options).map_err(failed)?;
+        let tree = tree(&self.svg()?)?;
         let size = tree.size();
         let (width, height) = ((size.width() * DENSITY).ceil() as u32, (size.height() * DENSITY).ceil() as u32);
         let mut picture = Pixmap::new(width, height)
@@ -28,4 +26,11 @@ impl Figure {
         resvg::render(&tree, Transform::from_scale(DENSITY, DENSITY), &mut picture.as_mut());
         picture.encode_png().map_err(failed)
     }
+}
+
+/// A parsed SVG whose text is set in the built-in font.
+pub(super) fn tree(svg: &str) -> Result<Tree, FigureError> {
+    let mut options = Options::default();
+    options.fontdb_mut().load_font_source(Source::Binary(Arc::new(dejavu::sans::regular())));
+    Tree::from_str(svg, &options).map_err(failed)
 }

@@ -1,0 +1,159 @@
+//! Detecting with what was trained.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use imbalance_evaluation::coco::{Evaluation, Options, Summary};
+use imbalance_evaluation::figure::{Colour, LabelledBox, boxes_over};
+use imbalance_train::RunFolder;
+use imbalance_vision::augment::{Orientation, decode_file};
+use imbalance_vision::flags::MemoryFormat;
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use crate::DetectionError;
+use crate::data::{Checks, Dataset, LoadedBatch, LoaderOptions};
+use crate::saved::SavedDetector;
+use crate::task::{Detecting, Evaluate, detections_of};
+use crate::train::save_detections;
+
+/// What [`SavedDetector::evaluate`] is asked.
+#[derive(Clone, Debug)]
+pub struct EvaluateRequest {
+    /// The run folder, which says which images it was evaluated on.
+    pub run: PathBuf,
+    /// Other images, and their annotations.
+    pub others: Option<(PathBuf, PathBuf)>,
+    /// Where detections go.
+    pub output: Option<PathBuf>,
+}
+
+/// An object in an image file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FoundObject {
+    /// Name of its category.
+    pub category: String,
+    /// Probability.
+    pub score: f32,
+    /// Corners, in pixels.
+    pub bbox: [f32; 4],
+}
+
+/// What was found in an image file.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    /// Best first.
+    pub objects: Vec<FoundObject>,
+    /// The image with boxes, labels and scores; a PNG file.
+    pub png: Vec<u8>,
+}
+
+/// The settings of a run that say where its images are.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct DataOfRun {
+    data: Option<PathBuf>,
+    val_images: Option<PathBuf>,
+    val_annotations: Option<PathBuf>,
+    #[serde(default)]
+    data_seed: u64,
+}
+
+impl SavedDetector {
+    /// Scores it on the images that its run was evaluated on, or on others.
+    ///
+    /// # Errors
+    /// The data; a failure to write the detections.
+    pub fn evaluate(&self, request: &EvaluateRequest) -> Result<Summary, DetectionError> {
+        let set = Arc::new(match &request.others {
+            Some((images, annotations)) => open(images, annotations)?,
+            None => of_run(&request.run)?,
+        });
+        let categories: Vec<i64> = self.file.categories.iter().map(|category| category.id).collect();
+        if !set.categories.iter().map(|category| category.id).eq(categories.iter().copied()) {
+            return Err(DetectionError::Usage(format!(
+                "{} has other categories than the detector was trained on ({} of them)",
+                set.name(),
+                categories.len()
+            )));
+        }
+        let truth = set.ground_truth()?;
+        let evaluate = Evaluate {
+            set: &set,
+            transform: &self.file.transform,
+            loading: LoaderOptions::default(),
+            truth: &truth,
+            categories: &categories,
+            options: self.file.detecting,
+            precision: self.file.precision,
+            device: Device::Cpu,
+            channels_last: self.channels_last(),
+        };
+        let (found, _) = evaluate.detections(&self.network)?;
+        if let Some(path) = &request.output {
+            save_detections(path, &found)?;
+        }
+        Ok(Evaluation::new(&truth, &found, &Options::default())?.summary())
+    }
+
+    /// What it finds in an image file with a score of at least `least`.
+    ///
+    /// # Errors
+    /// An image that cannot be read, named.
+    pub fn predict(&self, path: &Path, least: f32) -> Result<Predicted, DetectionError> {
+        // As viewers show it; boxes are drawn over that.
+        let image = decode_file(path, Orientation::Exif)?;
+        let loaded = LoadedBatch::of_image(image.clone(), &self.file.transform)?;
+        let how = Detecting {
+            options: self.file.detecting,
+            precision: self.file.precision,
+            device: Device::Cpu,
+            channels_last: self.channels_last(),
+        };
+        let found = detections_of(&self.network, &loaded, how)?;
+        let found: Vec<_> = found.into_iter().flatten().filter(|one| one.score >= least).collect();
+        let category = |class: usize| self.file.categories[class].name.clone();
+        // The surest on top.
+        let boxes: Vec<LabelledBox> = found
+            .iter()
+            .rev()
+            .map(|one| LabelledBox {
+                corners: one.bbox,
+                label: format!("{} {:.0} %", category(one.class), 100.0 * one.score),
+                colour: Colour::of(one.class),
+            })
+            .collect();
+        let objects = found.iter().map(|one| FoundObject {
+            category: category(one.class),
+            score: one.score,
+            bbox: one.bbox,
+        });
+        Ok(Predicted {
+            objects: objects.collect(),
+            png: boxes_over(&image.bytes, (image.height, image.width), &boxes)?,
+        })
+    }
+
+    fn channels_last(&self) -> bool {
+        self.file.memory_format == MemoryFormat::ChannelsLast
+    }
+}
+
+fn open(images: &Path, annotations: &Path) -> Result<Dataset, DetectionError> {
+    Ok(Dataset::open(images, annotations, &Checks::default())?.0)
+}
+
+/// The images that a run was evaluated on.
+fn of_run(run: &Path) -> Result<Dataset, DetectionError> {
+    let path = run.join("config.toml");
+    let text = RunFolder::stored_config(run)?;
+    let of: DataOfRun = toml::from_str(&text).map_err(DetectionError::on(&path, "parse"))?;
+    match (&of.val_images, &of.val_annotations, &of.data) {
+        (Some(images), Some(annotations), _) => open(images, annotations),
+        (_, _, Some(folder)) => {
+            let layout = crate::data::Layout::find(folder)?;
+            open(&layout.val.images, &layout.val.annotations)
+        }
+        _ => Ok(crate::sets::generated(of.data_seed)?.1),
+    }
+}

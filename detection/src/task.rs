@@ -1,0 +1,228 @@
+//! A detector as the training loop sees it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbalance_core::host::{HeadError, Loss};
+use imbalance_evaluation::coco::{self, GroundTruth, Options, Stats};
+use imbalance_train::heads::{LossHeadError, LossPath};
+use imbalance_train::losses::MadeLosses;
+use imbalance_train::{Autocast, BatchLoss, Goal, LossPhase, Precision, Step, Task, TrainError};
+use tch::nn::VarStore;
+use tch::{Device, Tensor};
+
+use crate::DetectionError;
+use crate::data::{
+    Batch, Dataset, LoadedBatch, LoadedImage, Loader, LoaderOptions, Sampler, SamplerState, Skipped, Transform,
+    evaluation_batches,
+};
+use crate::model::{
+    BoxLoss, DetectOptions, Detection, ImageTargets, MatchOptions, ModelError, NormaliserState, RetinaLoss, RetinaNet,
+    Targets, detect,
+};
+use crate::schedule::Rounds;
+
+/// The network with its data and losses.
+pub(crate) struct DetectionTask<'a> {
+    pub store: &'a VarStore,
+    pub network: &'a RetinaNet,
+    pub loader: Loader,
+    pub sampler: &'a Sampler,
+    pub rounds: Rounds,
+    pub valid: &'a Evaluate<'a>,
+    pub losses: &'a MadeLosses,
+    pub normaliser: &'a NormaliserState,
+    pub matching: MatchOptions,
+    pub box_loss: BoxLoss,
+    pub loss_path: LossPath,
+    pub precision: Precision,
+    pub device: Device,
+    pub seed: u64,
+}
+
+/// A batch's pixels as the network takes them, `[n, 3, height, width]`.
+pub(crate) fn images(batch: &LoadedBatch, channels_last: bool, device: Device) -> Result<Tensor, tch::TchError> {
+    let (n, height, width) = (batch.images.len() as i64, batch.height as i64, batch.width as i64);
+    let pixels = Tensor::f_from_slice(&batch.pixels)?.f_view([n, height, width, 3])?.f_permute([0, 3, 1, 2])?;
+    let pixels = if channels_last { pixels } else { pixels.f_contiguous()? };
+    pixels.f_to_device(device)
+}
+
+impl DetectionTask<'_> {
+    /// The batches of a round, a function of the seed alone.
+    fn drawn(&self, round: usize) -> Vec<Batch> {
+        let steps = self.rounds.steps(round);
+        let mut sampler = self.sampler.clone();
+        sampler.resume(SamplerState { batches: steps.start as u64 });
+        steps.map(|_| sampler.next_batch()).collect()
+    }
+
+    fn loss(&self, loaded: &LoadedBatch, at: Step) -> Result<BatchLoss, DetectionError> {
+        let targets: Vec<ImageTargets> = loaded
+            .images
+            .iter()
+            .map(|image| ImageTargets { boxes: image.boxes.clone(), classes: image.classes.clone() })
+            .collect();
+        let anchors = self.network.anchors((loaded.height, loaded.width))?;
+        let targets = Targets::new(&anchors, &targets, &self.matching);
+        let outputs = {
+            let _autocast = Autocast::begin(self.precision, self.device);
+            self.network.forward(&images(loaded, self.valid.channels_last, self.device)?, true)?
+        };
+        let loss = RetinaLoss::new(outputs, &targets, self.losses.of(at.phase), self.box_loss, self.loss_path)?;
+        let units = self.normaliser.next(targets.count)?;
+        Ok(BatchLoss { sum: loss.class.f_add(&loss.boxes)?, units })
+    }
+}
+
+impl Task for DetectionTask<'_> {
+    fn variables(&self) -> &VarStore {
+        self.store
+    }
+
+    fn batches(&self, epoch: usize) -> Result<Vec<Vec<usize>>, TrainError> {
+        Ok(self.drawn(epoch).into_iter().map(|batch| batch.indices).collect())
+    }
+
+    fn begin_epoch(&mut self, epoch: usize, _: &[Vec<usize>], done: usize) -> Result<(), TrainError> {
+        let batches = self.drawn(epoch).split_off(done);
+        self.loader.start(batches, self.seed);
+        Ok(())
+    }
+
+    fn forward(&mut self, _: &[usize], at: Step) -> Result<BatchLoss, TrainError> {
+        let loaded = self.loader.next_batch().map_err(TrainError::task)?;
+        let loaded = loaded.ok_or_else(|| TrainError::task("the loader has no more batches"))?;
+        match self.loss(&loaded, at) {
+            // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
+            Err(DetectionError::Model(ModelError::Head(LossHeadError::Head(HeadError::NotFinite { .. })))) => {
+                Ok(BatchLoss { sum: Tensor::from(f32::NAN).set_requires_grad(true), units: 1.0 })
+            }
+            result => result.map_err(TrainError::task),
+        }
+    }
+
+    fn validate(&mut self, _: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
+        let (found, _) = self.valid.detections(self.network).map_err(TrainError::task)?;
+        let stats = self.valid.score(&found).map_err(TrainError::task)?;
+        Ok(named(&stats))
+    }
+
+    fn losses(&self) -> Vec<(&'static str, &Loss)> {
+        self.losses.named()
+    }
+
+    fn monitor(&self) -> (&str, Goal) {
+        ("AP", Goal::Maximise)
+    }
+
+    fn units_name(&self) -> &str {
+        "anchors"
+    }
+
+    fn decays(&self, name: &str) -> bool {
+        // Weights and biases of normalisations are not decayed.
+        !(name.contains(".bn") || name.contains(".downsample.1."))
+    }
+}
+
+/// The scores that a curve is drawn of.
+fn named(stats: &Stats) -> BTreeMap<String, f64> {
+    [("AP", stats.ap), ("AP50", stats.ap50), ("AP75", stats.ap75)]
+        .into_iter()
+        // Without any box to find there is no score, which COCO writes as −1.
+        .map(|(name, value)| (name.to_owned(), value * 100.0))
+        .collect()
+}
+
+/// How images become detections, and detections scores.
+pub(crate) struct Evaluate<'a> {
+    pub set: &'a Arc<Dataset>,
+    pub transform: &'a Transform,
+    pub loading: LoaderOptions,
+    pub truth: &'a GroundTruth,
+    /// The ids of the classes.
+    pub categories: &'a [i64],
+    pub options: DetectOptions,
+    pub precision: Precision,
+    pub device: Device,
+    pub channels_last: bool,
+}
+
+impl Evaluate<'_> {
+    /// What `network` finds in all images, in pixels of the images as they are, and the images that were left out.
+    pub(crate) fn detections(
+        &self,
+        network: &RetinaNet,
+    ) -> Result<(Vec<coco::Detection>, Vec<Skipped>), DetectionError> {
+        let mut loader = Loader::new(Arc::clone(self.set), self.transform.clone(), self.loading)?;
+        let indices: Vec<usize> = (0..self.set.images.len()).collect();
+        loader.start(evaluation_batches(self.set, &indices, 1), 0);
+        let mut all = Vec::new();
+        while let Some(loaded) = loader.next_batch()? {
+            for (image, found) in loaded.images.iter().zip(self.of_batch(network, &loaded)?) {
+                let id = self.set.images[image.index].id;
+                all.extend(found.into_iter().map(|found| coco::Detection {
+                    image_id: id,
+                    category_id: self.categories[found.class],
+                    bbox: corners_to_coco(found.bbox),
+                    score: f64::from(found.score),
+                }));
+            }
+        }
+        Ok((all, loader.skipped()))
+    }
+
+    fn of_batch(&self, network: &RetinaNet, loaded: &LoadedBatch) -> Result<Vec<Vec<Detection>>, DetectionError> {
+        let how = Detecting {
+            options: self.options,
+            precision: self.precision,
+            device: self.device,
+            channels_last: self.channels_last,
+        };
+        detections_of(network, loaded, how)
+    }
+
+    pub(crate) fn score(&self, found: &[coco::Detection]) -> Result<Stats, DetectionError> {
+        Ok(coco::evaluate(self.truth, found, &Options::default())?.stats)
+    }
+}
+
+/// How a batch becomes detections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Detecting {
+    pub options: DetectOptions,
+    pub precision: Precision,
+    pub device: Device,
+    pub channels_last: bool,
+}
+
+/// The detections of each image of a batch, in pixels of the image as it is.
+pub(crate) fn detections_of(
+    network: &RetinaNet,
+    loaded: &LoadedBatch,
+    how: Detecting,
+) -> Result<Vec<Vec<Detection>>, DetectionError> {
+    let outputs = tch::no_grad(|| {
+        let _autocast = Autocast::begin(how.precision, how.device);
+        network.forward(&images(loaded, how.channels_last, how.device)?, false)
+    })?;
+    let anchors = network.anchors((loaded.height, loaded.width))?;
+    let of = |(index, image): (usize, &LoadedImage)| {
+        let mut found = detect(&outputs, &anchors, index, image.resized, &how.options)?;
+        let y = image.original.0 as f32 / image.resized.0 as f32;
+        let x = image.original.1 as f32 / image.resized.1 as f32;
+        for one in &mut found {
+            let [x1, y1, x2, y2] = one.bbox;
+            one.bbox = [x1 * x, y1 * y, x2 * x, y2 * y];
+        }
+        Ok(found)
+    };
+    loaded.images.iter().enumerate().map(of).collect()
+}
+
+/// `[x, y, width, height]`.
+fn corners_to_coco([x1, y1, x2, y2]: [f32; 4]) -> [f64; 4] {
+    [x1, y1, x2 - x1, y2 - y1].map(f64::from)
+}
+

@@ -1,0 +1,341 @@
+//! A training from flags to results.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use imbalance_core::Head;
+use imbalance_evaluation::coco::{self, Evaluation, GroundTruth, Options, Summary as Scores, write_detections};
+use imbalance_train::config::TrainConfig;
+use imbalance_train::losses::MadeLosses;
+use imbalance_train::{
+    Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Stream, Summary, checkpoint, derive, fit, set_threads,
+    write_atomically,
+};
+use imbalance_vision::flags::MemoryFormat;
+use imbalance_vision::weights::{ClassifierWeights, LoadOptions, load_weights};
+use serde::Serialize;
+use tch::Device;
+use tch::nn::VarStore;
+
+use crate::DetectionError;
+use crate::data::{Dataset, ImageDraw, Loader, LoaderOptions, Sampler, SamplerOptions, Skipped, Transform};
+use crate::flags::DetectionFlags;
+use crate::model::{ImageTargets, NormaliserState, RetinaNet, Targets};
+use crate::saved::{ModelFile, NamedCategory, write_json};
+use crate::sets::Sets;
+use crate::schedule::Rounds;
+use crate::task::{DetectionTask, Evaluate};
+
+/// Detections of the images that were evaluated, in COCO's results format.
+pub const DETECTIONS: &str = "detections.json";
+/// The same of the training images, where they were evaluated.
+pub const TRAIN_DETECTIONS: &str = "detections-train.json";
+/// The results.
+const RESULTS: &str = "results.json";
+
+/// How a training ended without an error.
+#[derive(Debug)]
+pub enum Ended {
+    /// Trained and scored.
+    Finished(Box<TrainedRun>),
+    /// The user stopped it; this run folder can be resumed.
+    Interrupted(PathBuf),
+}
+
+/// What a training ended with; `results.json` in the run folder.
+#[derive(Debug, Serialize)]
+pub struct TrainedRun {
+    /// The run folder.
+    pub run: PathBuf,
+    /// The loss's id.
+    pub loss: String,
+    /// The data set.
+    pub dataset: String,
+    /// Trained parameters.
+    pub parameters: usize,
+    /// Images trained on and evaluated.
+    pub images: [usize; 2],
+    /// Anchors of the training images that answer for objects, and that answer for none.
+    pub anchors: [u64; 2],
+    /// What the training loop did.
+    pub training: Summary,
+    /// Scores of the best weights.
+    pub scores: Scores,
+    /// Scores on the training images, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_scores: Option<Scores>,
+    /// Image files that were left out, and what is wrong with them.
+    pub skipped: BTreeMap<String, String>,
+}
+
+/// Trains, evaluates and fills a run folder. `config` is the resolved configuration, TOML; progress goes to
+/// stderr unless the flags ask for quiet.
+///
+/// # Errors
+/// See [`DetectionError`]; nothing half-written is left where the run could not start.
+pub fn train(flags: &DetectionFlags, losses: &Losses, config: String) -> Result<Ended, DetectionError> {
+    let mut settings = flags.train.resolve()?;
+    let prepared = Prepared::new(flags, losses, &mut settings)?;
+    let interrupt = Interrupt::install()?;
+    let request = RunRequest {
+        folder: flags.train.run.clone(),
+        root: "runs".into(),
+        name: format!("detection-{}", prepared.losses.main.id()),
+        mode: flags.train.run_mode(),
+        config,
+        manifest: prepared.manifest(flags, losses),
+    };
+    let mut run = RunFolder::open(&request)?;
+    if !flags.train.quiet {
+        eprintln!("run folder: {}", run.path().display());
+    }
+    prepared.file.write(run.path())?;
+    let evaluate = prepared.evaluate(&prepared.sets.valid, &prepared.truth);
+    let mut task = prepared.task(flags, &evaluate)?;
+    let outcome = fit(&mut task, &settings, &mut run, &interrupt)?;
+    let skipped = task.loader.skipped();
+    drop(task);
+    match outcome {
+        Outcome::Interrupted(_) => Ok(Ended::Interrupted(run.path().to_owned())),
+        Outcome::Finished(summary) => {
+            Ok(Ended::Finished(Box::new(prepared.finish(&run, summary, &evaluate, skipped)?)))
+        }
+    }
+}
+
+/// Everything that a training needs, before anything is written.
+struct Prepared {
+    sets: Sets,
+    truth: GroundTruth,
+    train_truth: Option<GroundTruth>,
+    categories: Vec<i64>,
+    sampler: Sampler,
+    rounds: Rounds,
+    losses: MadeLosses,
+    network: RetinaNet,
+    normaliser: NormaliserState,
+    store: VarStore,
+    file: ModelFile,
+    anchors: [u64; 2],
+    options: LoaderOptions,
+}
+
+impl Prepared {
+    fn new(flags: &DetectionFlags, losses: &Losses, settings: &mut TrainConfig) -> Result<Self, DetectionError> {
+        RunFolder::check(flags.train.run.as_deref(), flags.train.run_mode())?;
+        let say = |text: &str| {
+            if !flags.train.quiet {
+                eprintln!("{text}");
+            }
+        };
+        let threads = set_threads(flags.train.threads);
+        imbalance_core::host::set_threads(threads);
+        let sets = flags.data.load()?;
+        sets.notes.iter().for_each(|note| say(note));
+        sets.train.check_trainable()?;
+        let classes = sets.train.categories.len();
+
+        let detector = &flags.detector;
+        let options = SamplerOptions {
+            batch_size: flags.train.batch_size,
+            aspect_buckets: true,
+            repeat_threshold: (flags.data.repeat_threshold > 0.0).then_some(flags.data.repeat_threshold),
+            seed: flags.train.seed,
+        };
+        let sampler = Sampler::new(&sets.train, sets.train.trainable(), options)?;
+        let pass = (sampler.epoch_images() / flags.train.batch_size as f64).round().max(1.0) as usize;
+        let rounds = Rounds::new(detector.iterations, flags.train.epochs, detector.eval_every, pass)?;
+        settings.schedule.epochs = rounds.count();
+        settings.check()?;
+        say(&format!(
+            "{}: {} training images with {} objects of {classes} classes, {} images to evaluate; {} steps of {} are {} images",
+            sets.name,
+            sets.train.images.len(),
+            sets.train.images.iter().map(|image| image.objects.len()).sum::<usize>(),
+            sets.valid.images.len(),
+            rounds.all(),
+            flags.train.batch_size,
+            rounds.all() * flags.train.batch_size
+        ));
+
+        let transform = flags.evaluation_transform();
+        let options = LoaderOptions {
+            threads: flags.data.loader_threads.map_or(threads, |threads| threads as usize),
+            on_bad_image: flags.data.on_bad_image,
+            ..LoaderOptions::default()
+        };
+        let categories: Vec<i64> = sets.train.categories.iter().map(|category| category.id).collect();
+        let truth = sets.valid.ground_truth()?;
+        let train_truth = flags.data.evaluate_train.then(|| sets.train.ground_truth()).transpose()?;
+
+        let store = VarStore::new(Device::Cpu);
+        let network = RetinaNet::new(&store, flags.network(classes), derive(flags.train.seed, Stream::Weights, 0))?;
+        let normaliser = NormaliserState::new(&store.root(), detector.normaliser)?;
+        if let Some(path) = &flags.model.weights {
+            let body = |name: &str| name.strip_prefix("backbone.body.").unwrap_or(name).to_owned();
+            let options = LoadOptions {
+                strict: false,
+                classifier: ClassifierWeights::Load,
+                other_name: Some(&body),
+            };
+            say(&load_weights(path, &store, &options)?.to_string());
+        }
+        let (objects, background) = class_counts(&network, &sets, flags, &transform)?;
+        let anchors = [objects.iter().sum(), background];
+        let made = losses.make(Head::Sigmoid, &detector.loss_classes.counts(&objects, background)?)?;
+        let file = ModelFile {
+            network: network.config().clone(),
+            categories: sets
+                .train
+                .categories
+                .iter()
+                .map(|category| NamedCategory { id: category.id, name: category.name.clone() })
+                .collect(),
+            transform,
+            detecting: flags.detecting(),
+            normaliser: detector.normaliser,
+            precision: flags.model.precision,
+            memory_format: flags.model.memory_format,
+        };
+        Ok(Self {
+            sets,
+            truth,
+            train_truth,
+            categories,
+            sampler,
+            rounds,
+            losses: made,
+            network,
+            normaliser,
+            store,
+            file,
+            anchors,
+            options,
+        })
+    }
+
+    fn manifest(&self, flags: &DetectionFlags, losses: &Losses) -> Manifest {
+        let mut manifest = Manifest::collect(flags.train.seed);
+        manifest.plugins = losses.plugins();
+        manifest.data = self.sets.sources.clone();
+        manifest
+    }
+
+    fn evaluate<'a>(&'a self, set: &'a Arc<Dataset>, truth: &'a GroundTruth) -> Evaluate<'a> {
+        Evaluate {
+            set,
+            transform: &self.file.transform,
+            loading: self.options,
+            truth,
+            categories: &self.categories,
+            options: self.file.detecting,
+            precision: self.file.precision,
+            device: Device::Cpu,
+            channels_last: self.file.memory_format == MemoryFormat::ChannelsLast,
+        }
+    }
+
+    fn task<'a>(
+        &'a self,
+        flags: &DetectionFlags,
+        valid: &'a Evaluate<'a>,
+    ) -> Result<DetectionTask<'a>, DetectionError> {
+        Ok(DetectionTask {
+            store: &self.store,
+            network: &self.network,
+            loader: Loader::new(Arc::clone(&self.sets.train), flags.training_transform(), self.options)?,
+            sampler: &self.sampler,
+            rounds: self.rounds,
+            valid,
+            losses: &self.losses,
+            normaliser: &self.normaliser,
+            matching: flags.matching(),
+            box_loss: flags.detector.box_loss,
+            loss_path: flags.train.loss_path,
+            precision: flags.model.precision,
+            device: Device::Cpu,
+            seed: flags.train.seed,
+        })
+    }
+
+    fn finish(
+        &self,
+        run: &RunFolder,
+        summary: Summary,
+        evaluate: &Evaluate<'_>,
+        mut skipped: Vec<Skipped>,
+    ) -> Result<TrainedRun, DetectionError> {
+        let best = run.checkpoints().join("best.safetensors");
+        if best.exists() {
+            checkpoint::load_weights(&best, &self.store)?;
+        }
+        let mut score = |evaluate: &Evaluate<'_>, truth: &GroundTruth, file: &str| -> Result<Scores, DetectionError> {
+            let (found, left_out) = evaluate.detections(&self.network)?;
+            skipped.extend(left_out);
+            save_detections(&run.path().join(file), &found)?;
+            Ok(Evaluation::new(truth, &found, &Options::default())?.summary())
+        };
+        let scores = score(evaluate, &self.truth, DETECTIONS)?;
+        let train_scores = match &self.train_truth {
+            Some(truth) => {
+                Some(score(&self.evaluate(&self.sets.train, truth), truth, TRAIN_DETECTIONS)?)
+            }
+            None => None,
+        };
+        let trained = self.store.variables().into_values().filter(tch::Tensor::requires_grad);
+        let results = TrainedRun {
+            run: run.path().to_owned(),
+            loss: self.losses.main.id().to_owned(),
+            dataset: self.sets.name.clone(),
+            parameters: trained.map(|variable| variable.numel()).sum(),
+            images: [self.sets.train.images.len(), self.sets.valid.images.len()],
+            anchors: self.anchors,
+            training: summary,
+            scores,
+            train_scores,
+            skipped: skipped.into_iter().map(|one| (one.file, one.fault.to_string())).collect(),
+        };
+        write_json(&run.path().join(RESULTS), &results)?;
+        Ok(results)
+    }
+}
+
+/// Writes a results file, whole or not at all.
+pub(crate) fn save_detections(path: &std::path::Path, found: &[coco::Detection]) -> Result<(), DetectionError> {
+    write_atomically(path, |file| write_detections(file, found)).map_err(DetectionError::on(path, "write"))
+}
+
+/// The anchors of all training images, as they are resized for evaluation, that answer for objects of each class, and for none.
+fn class_counts(
+    network: &RetinaNet,
+    sets: &Sets,
+    flags: &DetectionFlags,
+    transform: &Transform,
+) -> Result<(Vec<u64>, u64), DetectionError> {
+    let classes = sets.train.categories.len();
+    let (mut objects, mut background) = (vec![0; classes], 0);
+    // Many images have the same size.
+    let mut anchors_of = BTreeMap::new();
+    for image in &sets.train.images {
+        let draw = ImageDraw { short_side: transform.short_sides[0], flip: false };
+        let resized = transform.resized((image.height as usize, image.width as usize), &draw);
+        let padded = (resized.0.next_multiple_of(RetinaNet::DIVISOR), resized.1.next_multiple_of(RetinaNet::DIVISOR));
+        if !anchors_of.contains_key(&padded) {
+            anchors_of.insert(padded, network.anchors(padded)?);
+        }
+        let (y, x) = (resized.0 as f32 / image.height as f32, resized.1 as f32 / image.width as f32);
+        let usable = image.objects.iter().filter(|object| !object.crowd);
+        let targets = usable.fold(ImageTargets::default(), |mut targets, object| {
+            let [x1, y1, x2, y2] = object.bbox;
+            targets.boxes.push([x1 * x, y1 * y, x2 * x, y2 * y]);
+            targets.classes.push(object.class);
+            targets
+        });
+        let matched = Targets::new(&anchors_of[&padded], &[targets], &flags.matching());
+        let (of_image, none) = matched.class_counts(classes);
+        objects.iter_mut().zip(of_image).for_each(|(all, own)| *all += own);
+        background += none;
+    }
+    Ok((objects, background))
+}

@@ -1,0 +1,52 @@
+//! `toolkit detection` itself: from recipe, file and flags to a training and its results.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use clap::FromArgMatches as _;
+use imbalance_detection::{DetectionFlags, Ended, TrainedRun};
+
+use super::FRONT_END;
+use crate::failure::Interrupted;
+
+/// Trains as `args` ask.
+pub fn train(args: &[OsString]) -> anyhow::Result<()> {
+    let asked = FRONT_END.ask(args)?;
+    let flags = DetectionFlags::from_arg_matches(&asked.matches)?;
+    let losses = asked.losses(flags.train.defer_epochs)?;
+    let config = FRONT_END.resolved(&flags, &losses)?;
+    match imbalance_detection::train(&flags, &losses, config)? {
+        Ended::Finished(trained) => print(&trained, asked.matches.get_flag("json")),
+        Ended::Interrupted(folder) => Err(Interrupted(FRONT_END.resume_hint(&folder, args)).into()),
+    }
+}
+
+fn print(trained: &TrainedRun, json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(trained)?)?;
+        return Ok(());
+    }
+    write!(out, "{}", trained.scores.stats)?;
+    if let Some(scores) = &trained.train_scores {
+        write!(out, "\non the training images\n{}", scores.stats)?;
+    }
+    let skipped = trained.skipped.len();
+    if skipped > 0 {
+        writeln!(out, "\n{skipped} images were left out (see results.json)")?;
+    }
+    let memory =
+        trained.training.peak_memory_bytes.map(|bytes| format!(", {} MiB at most", bytes >> 20)).unwrap_or_default();
+    writeln!(
+        out,
+        "\n{}: {} parameters, {} steps in {:.0} s{memory}; {} anchors of objects, {} of background",
+        trained.loss,
+        trained.parameters,
+        trained.training.steps,
+        trained.training.seconds,
+        trained.anchors[0],
+        trained.anchors[1]
+    )?;
+    writeln!(out, "run folder: {}", trained.run.display())?;
+    Ok(())
+}
