@@ -154,6 +154,6 @@ fn of_run(run: &Path) -> Result<Dataset, DetectionError> {
             let layout = crate::data::Layout::find(folder)?;
             open(&layout.val.images, &layout.val.annotations)
         }
-        _ => Ok(crate::sets::generated(of.data_seed)?.1),
+        _ => Ok(crate::sets::generated(of.data_seed).1),
     }
 }

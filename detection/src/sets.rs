@@ -37,7 +37,7 @@ impl DataFlags {
         let valid = part(&self.val_images, &self.val_annotations, |layout| &layout.val);
         let (train, valid, notes) = match (train, valid) {
             (None, None) => {
-                let (train, valid) = generated(self.data_seed)?;
+                let (train, valid) = generated(self.data_seed);
                 (train, valid, Vec::new())
             }
             (Some(train), Some(valid)) => {
@@ -71,7 +71,6 @@ impl DataFlags {
     }
 }
 
-pub(crate) fn generated(seed: u64) -> Result<(Dataset, Dataset), DetectionError> {
-    let set = synthetic::generate(seed, &synthetic::Options::default())?;
-    Ok((set.train, set.val))
+pub(crate) fn generated(seed: u64) -> (Dataset, Dataset) {
+    synthetic::generate(&synthetic::Options { seed, ..synthetic::Options::default() })
 }

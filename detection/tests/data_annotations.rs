@@ -33,7 +33,8 @@ fn classes_by_sorted_id_and_images_in_the_files_order() {
     assert_eq!((set.trainable(), set.object_counts()), (vec![0, 1], vec![1, 1, 1]));
     assert_eq!((report.objects, report.crowds, report.without_boxes), (3, 1, 1));
     let text = report.to_string();
-    let lines: Vec<&str> = text.lines().filter_map(|line| line.split_once("boxes.json: ")).map(|(_, line)| line).collect();
+    let lines: Vec<&str> =
+        text.lines().filter_map(|line| line.split_once("boxes.json: ")).map(|(_, line)| line).collect();
     assert_eq!(
         lines,
         ["3 images with 3 boxes", "1 boxes of crowds, which are not trained on", "1 images without a box to train on"]
@@ -77,7 +78,8 @@ fn the_words_of_python_for_no_number() {
     for (word, shown) in [("NaN", "NaN"), ("Infinity", "inf"), ("-Infinity", "-inf")] {
         let text = text.replacen("[1.0,2.0,10.0,5.5]", &format!("[1.0,{word},10.0,5.5]"), 1);
         let error = message(open_text(text.as_bytes(), &FAIL));
-        let fault = format!("annotation 101 (of image 10): its \"bbox\" [1.0, {shown}, 10.0, 5.5] has a value that is not");
+        let fault =
+            format!("annotation 101 (of image 10): its \"bbox\" [1.0, {shown}, 10.0, 5.5] has a value that is not");
         assert!(error.contains(&fault), "{error}");
         assert_eq!(open_text(text.as_bytes(), &SKIP_BOXES).unwrap().1.objects, 2);
     }
@@ -157,7 +159,10 @@ fn no_image_at_all_is_an_error_even_where_they_may_be_skipped() {
         image["file_name"] = json!("elsewhere.png");
     }
     let text = message(open(&all, &SKIP_IMAGES));
-    assert!(text.starts_with("boxes.json: none of its 3 images can be used") && text.contains("image 20: no file"), "{text}");
+    assert!(
+        text.starts_with("boxes.json: none of its 3 images can be used") && text.contains("image 20: no file"),
+        "{text}"
+    );
     let folder = images();
     let file = folder.path().join("boxes.json");
     fs::write(&file, annotations().to_string()).unwrap();
@@ -172,7 +177,10 @@ fn files_that_are_something_else() {
     let cases: [(&str, &str); 7] = [
         ("", "boxes.json: the file is empty"),
         ("image,class\n", "boxes.json: it is no JSON, or none of this kind"),
-        ("[{\"image_id\": 1, \"bbox\": [1, 2, 3, 4], \"score\": 0.5}]", "boxes.json: it starts with a list, as files of results do"),
+        (
+            "[{\"image_id\": 1, \"bbox\": [1, 2, 3, 4], \"score\": 0.5}]",
+            "boxes.json: it starts with a list, as files of results do",
+        ),
         ("{\"images\": [], \"annotations\": []}", "boxes.json: it has no list \"categories\""),
         ("{\"images\": [],\n \"annotations\": 3}", "boxes.json:2:17: invalid type: integer `3`, expected a sequence"),
         ("{\"images\": [{\"id\": \"a\"}]}", "boxes.json:1:22: invalid type: string \"a\", expected a whole number"),
@@ -209,7 +217,8 @@ fn lvis() {
     let folder = images();
     write_png(&folder.path().join("train2017/7.png"), 40, 30, |_, _| [0; 3]);
     let mut all = annotations();
-    for (image, place) in all["images"].as_array_mut().unwrap().iter_mut().zip(["train2017/7", "train2017/20", "x/30"]) {
+    for (image, place) in all["images"].as_array_mut().unwrap().iter_mut().zip(["train2017/7", "train2017/20", "x/30"])
+    {
         image.as_object_mut().unwrap().remove("file_name");
         image["coco_url"] = json!(format!("http://images.example/{place}.png"));
         image["neg_category_ids"] = json!([7]);
@@ -237,7 +246,10 @@ fn lvis() {
     all["images"][0]["neg_category_ids"] = json!([5]);
     fs::write(&file, all.to_string()).unwrap();
     let text = message(Dataset::open(folder.path(), &file, &FAIL));
-    assert!(text.starts_with("boxes.json: image 20: its \"neg_category_ids\" or") && text.contains("have 5,"), "{text}");
+    assert!(
+        text.starts_with("boxes.json: image 20: its \"neg_category_ids\" or") && text.contains("have 5,"),
+        "{text}"
+    );
     all["categories"][0]["frequency"] = json!("often");
     fs::write(&file, all.to_string()).unwrap();
     let text = message(Dataset::open(folder.path(), &file, &FAIL));
@@ -253,7 +265,10 @@ fn what_is_written_reads_the_same() {
     let (again, _) = Dataset::open(folder.path(), &file, &FAIL).unwrap();
     assert_eq!(again.categories, set.categories);
     for (one, other) in set.images.iter().zip(&again.images) {
-        assert_eq!((one.id, one.width, one.height, &one.objects), (other.id, other.width, other.height, &other.objects));
+        assert_eq!(
+            (one.id, one.width, one.height, &one.objects),
+            (other.id, other.width, other.height, &other.objects)
+        );
     }
 }
 
@@ -278,7 +293,11 @@ fn layouts_of_folders() {
     assert_eq!(layout.val.images, root.join("images/valminusminival"));
     assert_eq!(layout.train.annotations, root.join("annotations/instances_train2017.json"));
     put("annotations/instances_val_small.json");
-    assert!(missing().contains(": instances_val_small.json, instances_valminusminival.json; name the one"), "{}", missing());
+    assert!(
+        missing().contains(": instances_val_small.json, instances_valminusminival.json; name the one"),
+        "{}",
+        missing()
+    );
     put("annotations/instances_val2017.json");
     fs::create_dir(root.join("val2017")).unwrap();
     assert_eq!(Layout::find(root).unwrap().val.images, root.join("val2017"));

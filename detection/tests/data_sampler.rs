@@ -41,7 +41,9 @@ fn no_batch_has_both_shapes_and_none_is_left_out() {
     let mut counts = vec![0; 19];
     batches.iter().flat_map(|batch| &batch.indices).for_each(|&index| counts[index] += 1);
     assert!(counts.iter().all(|count| (19..=21).contains(count)), "{counts:?}");
-    assert!(batches.iter().any(|batch| batch.indices.contains(&18) && batch.indices.iter().any(|index| index % 2 == 0)));
+    assert!(
+        batches.iter().any(|batch| batch.indices.contains(&18) && batch.indices.iter().any(|index| index % 2 == 0))
+    );
 }
 
 #[test]

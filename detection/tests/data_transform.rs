@@ -41,7 +41,10 @@ fn boxes_by_hand() {
     // 480x640 → 800x1067: down by 5/3, across by 1067/640 = 1.6671875, the ratio of the sizes and not that asked for.
     let scaled = scale_box([64.0, 48.0, 320.0, 240.0], (480, 640), (800, 1067));
     let expected = [106.7, 80.0, 533.5, 400.0];
-    assert!(scaled.iter().zip(expected).all(|(found, expected): (&f32, f32)| (found - expected).abs() < 1e-4), "{scaled:?}");
+    assert!(
+        scaled.iter().zip(expected).all(|(found, expected): (&f32, f32)| (found - expected).abs() < 1e-4),
+        "{scaled:?}"
+    );
     assert_eq!(flip_box([10.0, 5.0, 30.0, 25.0], 100), [70.0, 5.0, 90.0, 25.0]);
     let transform = Transform::evaluate(PLAIN);
     let draw = ImageDraw { short_side: 800, flip: true };
@@ -73,8 +76,10 @@ fn an_image_of_its_own_size_is_copied_mirrored_and_padded() {
         assert_eq!(padded, (32, 32));
         for (at, value) in out.iter().enumerate() {
             let (y, x, channel) = (at / 96, at / 3 % 32, at % 3);
-            let (from_x, from_channel) =
-                (if flip { 29usize.wrapping_sub(x) } else { x }, if order == ChannelOrder::Bgr { 2 - channel } else { channel });
+            let (from_x, from_channel) = (
+                if flip { 29usize.wrapping_sub(x) } else { x },
+                if order == ChannelOrder::Bgr { 2 - channel } else { channel },
+            );
             let expected = if y < 20 && x < 30 { image.bytes[(y * 30 + from_x) * 3 + from_channel] } else { 0 };
             assert_eq!(*value, f32::from(expected), "row {y}, column {x}, channel {channel}");
         }
@@ -115,8 +120,7 @@ fn scaled_as_the_filter_is_defined() {
     for (height, width, short, antialias) in
         [(24, 36, 40, true), (45, 33, 16, true), (24, 36, 40, false), (45, 33, 16, false)]
     {
-        let transform =
-            Transform { short_sides: vec![short], antialias, multiple_of: 1, ..Transform::evaluate(PLAIN) };
+        let transform = Transform { short_sides: vec![short], antialias, multiple_of: 1, ..Transform::evaluate(PLAIN) };
         let image = noise(height, width);
         let straight = ImageDraw { short_side: short, flip: false };
         let (size, out) = apply(&transform, image.clone(), straight);
@@ -186,7 +190,10 @@ fn settings_without_a_meaning() {
         (Transform { long_side: 0, ..good.clone() }, "the long side is 0; it should be from 1"),
         (Transform { flip: 1.5, ..good.clone() }, "the probability of mirroring is 1.5"),
         (Transform { multiple_of: 0, ..good.clone() }, "what sizes are multiples of is 0"),
-        (Transform { colour: Colour { std: [1.0, 0.0, 1.0], ..PLAIN }, ..good }, "the deviation of the colours is [1.0, 0.0"),
+        (
+            Transform { colour: Colour { std: [1.0, 0.0, 1.0], ..PLAIN }, ..good },
+            "the deviation of the colours is [1.0, 0.0",
+        ),
     ] {
         let text = bad.check().unwrap_err().to_string();
         assert!(text.contains(message), "{text}");

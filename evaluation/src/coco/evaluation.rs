@@ -1,9 +1,10 @@
 //! Detections scored against ground truth.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
-use hotcoco::{AccumulatedEval, COCO, COCOeval, Dataset, IouType};
+use hotcoco::{COCO, COCOeval, Dataset, IouType};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -71,7 +72,6 @@ pub fn evaluate(ground_truth: &GroundTruth, detections: &[Detection], options: &
 pub struct Evaluation<'a> {
     pub(super) ground_truth: &'a GroundTruth,
     pub(super) matched: COCOeval,
-    pub(super) accumulated: AccumulatedEval,
     stats: Stats,
     detections: usize,
     warnings: Vec<Warning>,
@@ -85,7 +85,7 @@ impl<'a> Evaluation<'a> {
     pub fn new(ground_truth: &'a GroundTruth, detections: &[Detection], options: &Options) -> Result<Self, CocoError> {
         let places = image_places(ground_truth, options)?;
         let chosen = options.images.as_ref().map(|_| places.as_slice());
-        let (found, mut warnings) = index(ground_truth, detections, chosen)?;
+        let (found, of_detections) = index(ground_truth, detections, chosen)?;
         let detections = found.len();
         let found = COCO::from_dataset(Dataset { annotations: found, ..Default::default() });
         let many = many_detections(&found);
@@ -94,14 +94,12 @@ impl<'a> Evaluation<'a> {
         matched.evaluate()?;
         matched.accumulate();
         matched.summarize_lines();
-        let none = || hotcoco::Error::InvalidState("it gave no scores".to_owned());
-        let accumulated = matched.accumulated().ok_or_else(none)?.clone();
-        let stats = matched.stats().and_then(|stats| stats.try_into().ok()).ok_or_else(none)?;
-        warnings.splice(0..0, ground_truth.warnings.iter().cloned());
-        let mut evaluation =
-            Self { ground_truth, matched, accumulated, stats: Stats::from_values(stats), detections, warnings };
-        let at = evaluation.warnings.iter().position(Warning::of_detections).unwrap_or(evaluation.warnings.len());
-        evaluation.warnings.splice(at..at, evaluation.absent());
+        let stats = matched.stats().and_then(|stats| stats.try_into().ok());
+        let stats = stats.ok_or_else(|| hotcoco::Error::InvalidState("it gave no scores".to_owned()))?;
+        let warnings = ground_truth.warnings.clone();
+        let mut evaluation = Self { ground_truth, matched, stats: Stats::from_values(stats), detections, warnings };
+        evaluation.warnings.extend(evaluation.absent());
+        evaluation.warnings.extend(of_detections);
         evaluation.warnings.extend(many);
         Ok(evaluation)
     }
@@ -146,18 +144,20 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Precision of a category at the 101 recalls of each of some thresholds, objects of all sizes; −1 without boxes.
-    pub(super) fn precision(&self, class: usize, thresholds: std::ops::Range<usize>) -> impl Iterator<Item = f64> {
+    pub(super) fn precision(&self, class: usize, thresholds: Range<usize>) -> impl Iterator<Item = f64> {
         let (all, limit) = self.all_sizes();
-        let curves = &self.accumulated;
-        thresholds
-            .flat_map(move |t| (0..curves.shape.r).map(move |r| curves.precision_idx(t, r, class, all, limit)))
-            .map(|at| curves.precision[at])
+        self.matched.accumulated().into_iter().flat_map(move |curves| {
+            let places = |t| (0..curves.shape.r).map(move |r| curves.precision_idx(t, r, class, all, limit));
+            thresholds.clone().flat_map(places).map(|at| curves.precision[at])
+        })
     }
 
+    /// Highest recall of a category at each threshold, objects of all sizes; −1 without boxes.
     fn recall(&self, class: usize) -> impl Iterator<Item = f64> {
         let (all, limit) = self.all_sizes();
-        let curves = &self.accumulated;
-        (0..THRESHOLDS).map(move |t| curves.recall[curves.recall_idx(t, class, all, limit)])
+        self.matched.accumulated().into_iter().flat_map(move |curves| {
+            (0..THRESHOLDS).map(move |t| curves.recall[curves.recall_idx(t, class, all, limit)])
+        })
     }
 
     /// The places of objects of all sizes and of 100 detections among the evaluator's ranges.

@@ -92,9 +92,8 @@ impl GroundTruth {
         truth.coco = Arc::new(COCO::from_dataset(Dataset {
             images: (0..truth.image_ids.len() as u64).map(|id| hotcoco::Image { id, ..Default::default() }).collect(),
             annotations: kept,
-            categories: (0..)
-                .zip(&truth.categories)
-                .map(|(id, category)| hotcoco::Category { id, name: category.name.clone(), ..Default::default() })
+            categories: (0..truth.categories.len() as u64)
+                .map(|id| hotcoco::Category { id, name: id.to_string(), ..Default::default() })
                 .collect(),
             ..Default::default()
         }));
