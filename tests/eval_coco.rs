@@ -273,7 +273,7 @@ fn what_counts_for_nothing_is_told() {
     warns(&more(annotation(8, 2)), &found(), ap, &["1 annotation is of images", "annotation 50 of image 8"]);
     warns(&more(annotation(7, 3)), &found(), ap, &["1 annotation is of categories", "annotation 50 of category 3"]);
     let federated = annotations(&|truth| truth["images"][0]["neg_category_ids"] = json!([4]));
-    warns(&federated, &found(), ap, &["truth.json: 1 image", "as LVIS does"]);
+    warns(&federated, &found(), ap, &["truth.json: 1 image", "as in LVIS"]);
     let category = annotations(&|truth| truth["categories"].as_array_mut().unwrap().push(json!({"id": 5})));
     warns(&category, &found(), ap, &["truth.json: 1 of 3 categories has no ground truth"]);
     let none = annotations(&|truth| truth["annotations"] = json!([]));

@@ -75,7 +75,7 @@ fn voc_counts_pixels_from_1_and_includes_the_last() {
 #[test]
 fn faults_of_voc_are_named_with_their_line() {
     for (name, content, message) in [
-        ("Annotations/000002.xml", "<annotation>\n<size>", "000002.xml:2: it is no XML"),
+        ("Annotations/000002.xml", "<annotation>\n<size></annotation>", "000002.xml:2: it is no XML"),
         ("Annotations/000002.xml", "<annotation>\n<a/></annotation>", "000002.xml:1: <annotation> has no <size>"),
         (
             "Annotations/000002.xml",

@@ -147,8 +147,8 @@ impl<'a> Evaluation<'a> {
     pub(super) fn precision(&self, class: usize, thresholds: Range<usize>) -> impl Iterator<Item = f64> {
         let (all, limit) = self.all_sizes();
         self.matched.accumulated().into_iter().flat_map(move |curves| {
-            let places = |t| (0..curves.shape.r).map(move |r| curves.precision_idx(t, r, class, all, limit));
-            thresholds.clone().flat_map(places).map(|at| curves.precision[at])
+            let places = move |t| (0..curves.shape.r).map(move |r| curves.precision_idx(t, r, class, all, limit));
+            thresholds.clone().flat_map(places).map(move |at| curves.precision[at])
         })
     }
 

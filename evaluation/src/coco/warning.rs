@@ -126,13 +126,13 @@ impl fmt::Display for Warning {
             ),
             Self::AnnotationsOfUnknownImages { annotations, first, image_id } => write!(
                 f,
-                "{} of images that are not in its list `images` and counts for nothing (first: annotation {first} of \
+                "{} of images that are not in its list `images`, and left out (first: annotation {first} of \
                  image {image_id})",
                 being(*annotations, "annotation")
             ),
             Self::AnnotationsOfUnknownCategories { annotations, first, category_id } => write!(
                 f,
-                "{} of categories that are not in its list `categories` and counts for nothing (first: annotation {first} \
+                "{} of categories that are not in its list `categories`, and left out (first: annotation {first} \
                  of category {category_id})",
                 being(*annotations, "annotation")
             ),
@@ -149,14 +149,14 @@ impl fmt::Display for Warning {
             }
             Self::Federated { images } => write!(
                 f,
-                "{} say which categories were looked for, as LVIS does; COCO's protocol does not ask and counts detections \
-                 of all others as false positives",
-                plural(*images, "image")
+                "{} neg_category_ids, as in LVIS, whose protocol this is not: here detections of categories that were not \
+                 looked for are false positives",
+                plural_of(*images, "image has", "images have")
             ),
             Self::NoDetections => f.write_str("holds no detections; AP is 0"),
             Self::DetectionsOfUnknownCategories { detections, first, category_id, categories } => write!(
                 f,
-                "{} of {} that the ground truth has not and counts for nothing (first: detection {first}, of category \
+                "{} of {} that the ground truth has not, and left out (first: detection {first}, of category \
                  {category_id}); category_id must be that of the ground truth",
                 being(*detections, "detection"),
                 plural_of(*categories, "category", "categories")
@@ -191,14 +191,10 @@ fn plural_of(count: usize, one: &str, many: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
-fn plural(count: usize, one: &str) -> String {
-    plural_of(count, one, &format!("{one}s"))
-}
-
 fn being(count: usize, one: &str) -> String {
-    format!("{} {}", plural(count, one), if count == 1 { "is" } else { "are" })
+    plural_of(count, &format!("{one} is"), &format!("{one}s are"))
 }
 
 fn lacking(annotations: usize) -> String {
-    format!("{} {}", plural(annotations, "annotation"), if annotations == 1 { "has" } else { "have" })
+    plural_of(annotations, "annotation has", "annotations have")
 }

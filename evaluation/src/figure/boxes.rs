@@ -49,7 +49,7 @@ pub fn boxes_over(rgb: &[u8], (height, width): (usize, usize), boxes: &[Labelled
 fn overlay((height, width): (usize, usize), boxes: &[LabelledBox]) -> String {
     // Legible on photographs of any size.
     let size = (height.min(width) as f32 / 32.0).clamp(9.0, 28.0);
-    let edge = size / 6.0;
+    let edge = (size / 6.0).max(2.0);
     let mut svg = format!(r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">"#);
     for LabelledBox { corners: [x1, y1, x2, y2], label, colour: Colour(r, g, b) } in boxes {
         let (w, h) = ((x2 - x1).max(0.0), (y2 - y1).max(0.0));

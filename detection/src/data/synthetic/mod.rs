@@ -10,13 +10,12 @@ mod outline;
 mod paint;
 mod scene;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use imbalance_evaluation::coco::Frequency;
-use imbalance_train::write_atomically;
 use imbalance_vision::augment::RgbImage;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -119,14 +118,12 @@ pub fn write(folder: &Path, train: &Dataset, val: &Dataset) -> Result<(), DataEr
 }
 
 fn write_png(path: &Path, image: &RgbImage) -> io::Result<()> {
-    write_atomically(path, |file| {
-        let mut to = BufWriter::new(file);
-        let mut encoder = png::Encoder::new(&mut to, image.width as u32, image.height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&image.bytes)?;
-        writer.finish()?;
-        to.flush()
-    })
+    let mut to = BufWriter::new(File::create(path)?);
+    let mut encoder = png::Encoder::new(&mut to, image.width as u32, image.height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&image.bytes)?;
+    writer.finish()?;
+    to.flush()
 }
