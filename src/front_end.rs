@@ -186,7 +186,9 @@ impl Asked {
 fn joined_switches(args: Vec<OsString>) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::with_capacity(args.len());
     for arg in args {
-        let switch = all.last_mut().filter(|last| last.to_str().is_some_and(|last| last.starts_with("--") && !last.contains('=')));
+        let switch = all
+            .last_mut()
+            .filter(|last| last.to_str().is_some_and(|last| last.starts_with("--") && !last.contains('=')));
         match switch {
             Some(switch) if arg == "true" || arg == "false" => {
                 switch.push("=");

@@ -123,11 +123,8 @@ impl SavedDetector {
                 colour: Colour::of(one.class),
             })
             .collect();
-        let objects = found.iter().map(|one| FoundObject {
-            category: category(one.class),
-            score: one.score,
-            bbox: one.bbox,
-        });
+        let objects =
+            found.iter().map(|one| FoundObject { category: category(one.class), score: one.score, bbox: one.bbox });
         Ok(Predicted {
             objects: objects.collect(),
             png: boxes_over(&image.bytes, (image.height, image.width), &boxes)?,

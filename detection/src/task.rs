@@ -225,4 +225,3 @@ pub(crate) fn detections_of(
 fn corners_to_coco([x1, y1, x2, y2]: [f32; 4]) -> [f64; 4] {
     [x1, y1, x2 - x1, y2 - y1].map(f64::from)
 }
-

@@ -1,6 +1,7 @@
 //! A training from flags to results.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,8 +24,8 @@ use crate::data::{Dataset, ImageDraw, Loader, LoaderOptions, Sampler, SamplerOpt
 use crate::flags::DetectionFlags;
 use crate::model::{ImageTargets, NormaliserState, RetinaNet, Targets};
 use crate::saved::{ModelFile, NamedCategory, write_json};
-use crate::sets::Sets;
 use crate::schedule::Rounds;
+use crate::sets::Sets;
 use crate::task::{DetectionTask, Evaluate};
 
 /// Detections of the images that were evaluated, in COCO's results format.
@@ -174,11 +175,7 @@ impl Prepared {
         let normaliser = NormaliserState::new(&store.root(), detector.normaliser)?;
         if let Some(path) = &flags.model.weights {
             let body = |name: &str| name.strip_prefix("backbone.body.").unwrap_or(name).to_owned();
-            let options = LoadOptions {
-                strict: false,
-                classifier: ClassifierWeights::Load,
-                other_name: Some(&body),
-            };
+            let options = LoadOptions { strict: false, classifier: ClassifierWeights::Load, other_name: Some(&body) };
             say(&load_weights(path, &store, &options)?.to_string());
         }
         let (objects, background) = class_counts(&network, &sets, flags, &transform)?;
@@ -278,9 +275,7 @@ impl Prepared {
         };
         let scores = score(evaluate, &self.truth, DETECTIONS)?;
         let train_scores = match &self.train_truth {
-            Some(truth) => {
-                Some(score(&self.evaluate(&self.sets.train, truth), truth, TRAIN_DETECTIONS)?)
-            }
+            Some(truth) => Some(score(&self.evaluate(&self.sets.train, truth), truth, TRAIN_DETECTIONS)?),
             None => None,
         };
         let trained = self.store.variables().into_values().filter(tch::Tensor::requires_grad);
@@ -321,9 +316,10 @@ fn class_counts(
         let draw = ImageDraw { short_side: transform.short_sides[0], flip: false };
         let resized = transform.resized((image.height as usize, image.width as usize), &draw);
         let padded = (resized.0.next_multiple_of(RetinaNet::DIVISOR), resized.1.next_multiple_of(RetinaNet::DIVISOR));
-        if !anchors_of.contains_key(&padded) {
-            anchors_of.insert(padded, network.anchors(padded)?);
-        }
+        let anchors = match anchors_of.entry(padded) {
+            Entry::Occupied(made) => made.into_mut(),
+            Entry::Vacant(place) => place.insert(network.anchors(padded)?),
+        };
         let (y, x) = (resized.0 as f32 / image.height as f32, resized.1 as f32 / image.width as f32);
         let usable = image.objects.iter().filter(|object| !object.crowd);
         let targets = usable.fold(ImageTargets::default(), |mut targets, object| {
@@ -332,7 +328,7 @@ fn class_counts(
             targets.classes.push(object.class);
             targets
         });
-        let matched = Targets::new(&anchors_of[&padded], &[targets], &flags.matching());
+        let matched = Targets::new(anchors, &[targets], &flags.matching());
         let (of_image, none) = matched.class_counts(classes);
         objects.iter_mut().zip(of_image).for_each(|(all, own)| *all += own);
         background += none;

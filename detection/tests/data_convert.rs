@@ -54,7 +54,7 @@ fn boxes(set: &Dataset, image: usize) -> Vec<([f32; 4], usize, bool)> {
 fn voc_counts_pixels_from_1_and_includes_the_last() {
     let folder = voc();
     let done = convert(Source::Voc, folder.path(), &folder.path().join("annotations")).unwrap();
-    assert_eq!(done.notes, ["train: 1 objects marked as difficult became crowds, which are not trained on"]);
+    assert_eq!(done.notes, ["train: objects marked as difficult, made crowds, which are not trained on: 1"]);
     let counts: Vec<_> = done.written.iter().map(|one| (one.split.as_str(), one.image_count, one.box_count)).collect();
     assert_eq!(counts, [("train", 2, 3), ("val", 1, 0)]);
     let layout = Layout::find(folder.path()).unwrap();
@@ -125,7 +125,7 @@ fn yolo() -> TempDir {
 fn yolo_boxes_are_fractions_about_their_middle() {
     let folder = yolo();
     let done = convert(Source::Yolo, folder.path(), &folder.path().join("annotations")).unwrap();
-    assert_eq!(done.notes, ["train: 1 images have no label file, and so no boxes"]);
+    assert_eq!(done.notes, ["train: images without a label file, and so without boxes: 1"]);
     let layout = Layout::find(folder.path()).unwrap();
     assert_eq!(layout.train.images, folder.path().join("images/train"));
     let (set, _) = Dataset::open(&layout.train.images, &layout.train.annotations, &FAIL).unwrap();

@@ -27,9 +27,16 @@ pub fn evaluate_command() -> Command {
         .args_override_self(true)
         .arg(run_arg())
         .arg(checkpoint_arg())
-        .arg(path_arg("images").value_name("FOLDER").requires("annotations").help("Images to score on [default: the run's]"))
+        .arg(
+            path_arg("images")
+                .value_name("FOLDER")
+                .requires("annotations")
+                .help("Images to score on [default: the run's]"),
+        )
         .arg(path_arg("annotations").value_name("FILE").requires("images").help("Their annotations"))
-        .arg(path_arg("output").short('o').value_name("FILE.json").help("Write the detections in COCO's results format"))
+        .arg(
+            path_arg("output").short('o').value_name("FILE.json").help("Write the detections in COCO's results format"),
+        )
         .arg(Arg::new("per-class").long("per-class").action(ArgAction::SetTrue).help("Print a line for each class"))
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
 }

@@ -220,7 +220,9 @@ impl TrainFlags {
             ScheduleKind::Constant => Decay::Constant,
             ScheduleKind::Step => match &self.step_after {
                 Some(StepList(steps)) => Decay::StepAfter { steps: steps.clone(), factor: self.step_factor },
-                None => Decay::Step { epochs: self.step_epochs.clone().unwrap_or_default().0, factor: self.step_factor },
+                None => {
+                    Decay::Step { epochs: self.step_epochs.clone().unwrap_or_default().0, factor: self.step_factor }
+                }
             },
             ScheduleKind::Cosine => Decay::Cosine,
             ScheduleKind::Plateau => {

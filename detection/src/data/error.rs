@@ -88,7 +88,7 @@ pub enum DataError {
         frequency: String,
     },
     /// A box that cannot be used.
-    #[error("{}: annotation {annotation}{}: {fault}{}; --on-bad-box skip leaves such boxes out", .path.display(), of(.image), more(*.others))]
+    #[error("{}: annotation {annotation} (of image {image}): {fault}{}; --on-bad-box skip leaves such boxes out", .path.display(), more(*.others))]
     BadBox {
         /// The file.
         path: PathBuf,
@@ -280,10 +280,6 @@ impl DataError {
             _ => Self::Io { path: path.into(), reason },
         }
     }
-}
-
-fn of(image: &i64) -> String {
-    format!(" (of image {image})")
 }
 
 fn more(count: usize) -> String {

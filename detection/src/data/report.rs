@@ -55,24 +55,22 @@ impl fmt::Display for Report {
         let file = self.file.display();
         write!(to, "{file}: {} images with {} boxes", self.images, self.objects)?;
         for (count, what) in [
-            (self.crowds, "boxes of crowds, which are not trained on"),
-            (self.clipped, "boxes reach beyond their image and were clipped"),
-            (self.zero_ids, "annotations with the id 0: pycocotools takes detections of them for false ones"),
-            (self.without_area, "annotations without an area: that of the box is taken"),
-            (self.without_iscrowd, "annotations without \"iscrowd\": taken for 0"),
+            (self.crowds, "boxes of crowds, not trained on"),
+            (self.clipped, "boxes that reach beyond their image, clipped"),
+            (self.zero_ids, "annotations with the id 0, detections of which pycocotools takes for false ones"),
+            (self.without_area, "annotations without an area, that of the box taken"),
+            (self.without_iscrowd, "annotations without \"iscrowd\", taken for 0"),
             (self.without_boxes, "images without a box to train on"),
+            (self.of_skipped_images, "boxes of images that were left out"),
         ] {
             if count > 0 {
-                write!(to, "\n{file}: {count} {what}")?;
+                write!(to, "\n{file}: {what}: {count}")?;
             }
         }
         for (skipped, of) in [(&self.skipped_images, "image"), (&self.skipped_boxes, "annotation")] {
             for (kind, SkipCount { count, first }) in skipped {
-                write!(to, "\n{file}: {count} {kind} left out, the first {of} {first}")?;
+                write!(to, "\n{file}: {kind}, left out: {count} (the first is {of} {first})")?;
             }
-        }
-        if self.of_skipped_images > 0 {
-            write!(to, "\n{file}: {} boxes left out with their images", self.of_skipped_images)?;
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ pub(super) fn read(folder: &Path, notes: &mut Vec<String>) -> Result<(Vec<String
         let images: Vec<Image> = part.into_iter().map(|one| one.with_classes(&names)).collect();
         let crowds = images.iter().flat_map(|image| &image.objects).filter(|object| object.crowd).count();
         if crowds > 0 {
-            notes.push(format!("{name}: {crowds} objects marked as difficult became crowds, which are not trained on"));
+            notes.push(format!("{name}: objects marked as difficult, made crowds, which are not trained on: {crowds}"));
         }
         Split { name: name.to_owned(), folder: folder.join("JPEGImages"), images }
     };

@@ -42,7 +42,7 @@ pub(super) fn read(folder: &Path, notes: &mut Vec<String>) -> Result<(Vec<String
             files.par_iter().map(|file| read_image(file, &labels, &names)).collect::<Result<_, ConvertError>>()?;
         let without = read.iter().filter(|(_, labelled)| !labelled).count();
         if without > 0 {
-            notes.push(format!("{name}: {without} images have no label file, and so no boxes"));
+            notes.push(format!("{name}: images without a label file, and so without boxes: {without}"));
         }
         let images = read.into_iter().map(|(image, _)| image).collect();
         splits.push(Split { name, folder: folder.join("images").join(within), images });

@@ -67,7 +67,12 @@ impl Source {
             .collect();
         let padded = self.transform.padded(images.iter().map(|(image, _)| image.resized));
         let numbers = padded.0 * padded.1 * 3;
-        buffer.resize(images.len() * numbers, 0.0);
+        let all = images.len() * numbers;
+        match buffer.capacity() < all {
+            // Not grown, which would copy what nobody needs and take more than is asked for.
+            true => buffer = vec![0.0; all],
+            false => buffer.resize(all, 0.0),
+        }
         let one = |(place, ((image, draw), out)): (usize, (&(LoadedImage, ImageDraw), &mut [f32]))| {
             if unwanted.load(Ordering::Relaxed) {
                 return None;

@@ -115,7 +115,8 @@ mod tests {
     fn outlines_contain_what_they_should() {
         let mut draws = Draws::new(0, b"test    ", 0);
         // (class, places within, places without), in parts of the radius, right at any angle that is drawn.
-        let cases: [(usize, &[[i32; 2]], &[[i32; 2]]); 8] = [
+        type Places = &'static [[i32; 2]];
+        let cases: [(usize, Places, Places); 8] = [
             (0, &[[0, 0], [95, 0], [-60, -60]], &[[105, 0], [80, 80]]),
             (1, &[[0, 0], [60, 0], [0, -60]], &[[0, 102], [-102, 0]]),
             (2, &[[0, 0], [0, 40], [0, -40]], &[[-70, -60], [70, -60]]),
