@@ -1,10 +1,11 @@
-//! `toolkit data`: published data sets fetched, and any described.
+//! `toolkit data`: published data sets fetched, any described, annotations converted.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use clap::builder::EnumValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use imbalance_detection::data::{Source, convert};
 use imbalance_vision::data::fetch::{Checksum, Download, PUBLISHED};
 use imbalance_vision::data::{DataError, DatasetKind, Description, ImageSet, LoadOptions, Sizes};
 
@@ -16,7 +17,7 @@ const FEW_CLASSES: usize = 20;
 /// The subcommand.
 pub fn command() -> Command {
     let fetch = Command::new("fetch")
-        .about("Fetches a published data set; continues what was cut off, and checks what it got")
+        .about("Fetch a published data set; continue what was cut off, and check what came")
         .arg(
             Arg::new("set")
                 .value_name("SET")
@@ -48,7 +49,7 @@ pub fn command() -> Command {
         .arg(flag("quiet", "Show no progress"))
         .arg(json());
     let describe = Command::new("describe")
-        .about("Classes, images of each, imbalance ratio and image sizes of a data set")
+        .about("Describe a data set: classes, images of each, imbalance ratio, image sizes")
         .arg(
             Arg::new("kind")
                 .value_name("DATASET")
@@ -61,12 +62,30 @@ pub fn command() -> Command {
         .arg(flag("allow-empty-classes", "Take classes without training images"))
         .arg(flag("per-class", "List the classes however many there are"))
         .arg(json());
+    let convert = Command::new("convert")
+        .about("Make COCO annotations of a VOC or YOLO folder, for `toolkit detection`")
+        .arg(
+            Arg::new("FOLDER")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("The folder; its images stay where they are"),
+        )
+        .arg(
+            Arg::new("from")
+                .long("from")
+                .value_name("FORMAT")
+                .required(true)
+                .value_parser(EnumValueParser::<Source>::new())
+                .help("What is there"),
+        )
+        .arg(path("to", "FOLDER", "Where annotations go [default: annotations in FOLDER, where --data finds them]"));
     Command::new("data")
-        .about("Fetches published data sets, and describes any")
+        .about("Fetch published data sets, describe any, convert annotations")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(fetch)
         .subcommand(describe)
+        .subcommand(convert)
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -89,8 +108,25 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     match matches.subcommand() {
         Some(("fetch", matches)) => fetch(matches),
         Some(("describe", matches)) => describe(matches),
+        Some(("convert", matches)) => convert_annotations(matches),
         _ => Ok(()),
     }
+}
+
+fn convert_annotations(matches: &ArgMatches) -> anyhow::Result<()> {
+    let folder = matches.get_one::<PathBuf>("FOLDER").cloned().unwrap_or_default();
+    let to = matches.get_one::<PathBuf>("to").cloned().unwrap_or_else(|| folder.join("annotations"));
+    let Some(&source) = matches.get_one::<Source>("from") else { return Ok(()) };
+    let converted = convert(source, &folder, &to)?;
+    for note in &converted.notes {
+        eprintln!("{note}");
+    }
+    let mut out = std::io::stdout().lock();
+    for written in &converted.written {
+        let (path, images) = (written.annotations.display(), written.image_count);
+        writeln!(out, "{path}: {images} images, {} boxes; images in {}", written.box_count, written.images.display())?;
+    }
+    Ok(())
 }
 
 fn fetch(matches: &ArgMatches) -> anyhow::Result<()> {

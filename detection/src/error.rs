@@ -35,6 +35,9 @@ pub enum DetectionError {
     /// Scoring.
     #[error(transparent)]
     Score(#[from] imbalance_evaluation::coco::CocoError),
+    /// Annotations to score against.
+    #[error(transparent)]
+    Read(#[from] imbalance_evaluation::coco::ReadError),
     /// libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

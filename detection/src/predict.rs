@@ -77,7 +77,7 @@ impl SavedDetector {
                 categories.len()
             )));
         }
-        let truth = set.ground_truth()?;
+        let truth = crate::sets::ground_truth(&set)?;
         let evaluate = Evaluate {
             set: &set,
             transform: &self.file.transform,

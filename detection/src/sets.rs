@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use imbalance_evaluation::coco::{GroundTruth, read_ground_truth};
+
 use crate::DetectionError;
 use crate::data::{Dataset, Layout, Part, synthetic};
 use crate::flags::DataFlags;
@@ -73,4 +75,16 @@ impl DataFlags {
 
 pub(crate) fn generated(seed: u64) -> (Dataset, Dataset) {
     synthetic::generate(&synthetic::Options { seed, ..synthetic::Options::default() })
+}
+
+/// What detections are scored against: the file as it is, so that scores are those of any other evaluator of it. If images of it
+/// were left out, what is left.
+pub(crate) fn ground_truth(set: &Dataset) -> Result<GroundTruth, DetectionError> {
+    if let Some(path) = &set.file {
+        let whole = read_ground_truth(path)?;
+        if whole.image_ids().len() == set.images.len() {
+            return Ok(whole);
+        }
+    }
+    Ok(set.ground_truth()?)
 }

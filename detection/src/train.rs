@@ -25,7 +25,7 @@ use crate::flags::DetectionFlags;
 use crate::model::{ImageTargets, NormaliserState, RetinaNet, Targets};
 use crate::saved::{ModelFile, NamedCategory, write_json};
 use crate::schedule::Rounds;
-use crate::sets::Sets;
+use crate::sets::{Sets, ground_truth};
 use crate::task::{DetectionTask, Evaluate};
 
 /// Detections of the images that were evaluated, in COCO's results format.
@@ -167,8 +167,8 @@ impl Prepared {
             ..LoaderOptions::default()
         };
         let categories: Vec<i64> = sets.train.categories.iter().map(|category| category.id).collect();
-        let truth = sets.valid.ground_truth()?;
-        let train_truth = flags.data.evaluate_train.then(|| sets.train.ground_truth()).transpose()?;
+        let truth = ground_truth(&sets.valid)?;
+        let train_truth = flags.data.evaluate_train.then(|| ground_truth(&sets.train)).transpose()?;
 
         let store = VarStore::new(Device::Cpu);
         let network = RetinaNet::new(&store, flags.network(classes), derive(flags.train.seed, Stream::Weights, 0))?;

@@ -1,0 +1,144 @@
+//! `toolkit detection`: trainings of a few steps on generated images, resumed, and used afterwards; data that is wrong.
+#![cfg(feature = "training")]
+
+mod support;
+
+use std::path::PathBuf;
+
+use imbalance_evaluation::figure::boxes_over;
+use serde_json::Value;
+use support::{Command, contains, fails, succeeds, toolkit};
+use tempfile::TempDir;
+
+/// Four steps of a network that finds nothing yet.
+const SMALL: [&str; 20] = [
+    "--iterations",
+    "4",
+    "--eval-every",
+    "2",
+    "--batch-size",
+    "2",
+    "--short-sides",
+    "64",
+    "--short-side",
+    "64",
+    "--channels",
+    "8",
+    "--tower",
+    "1",
+    "--threads",
+    "1",
+    "--warmup-steps",
+    "2",
+    "--precision",
+    "float32",
+];
+
+struct Lab {
+    folder: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn train(&self, run: &str, flags: &[&str]) -> Command {
+        let mut command = self.verb(&SMALL);
+        command.args(flags).arg("--run").arg(self.path(run));
+        command
+    }
+
+    fn verb(&self, words: &[&str]) -> Command {
+        let mut command = toolkit();
+        command.arg("detection").args(words).current_dir(self.folder.path());
+        command
+    }
+
+    fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&std::fs::read(self.path(name)).unwrap()).unwrap()
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    /// A set in COCO's layout with one image of 40 × 40 pixels, whose only box is `bbox`.
+    fn set(&self, name: &str, bbox: &str) -> PathBuf {
+        let folder = self.path(name);
+        let png = boxes_over(&[90; 3 * 40 * 40], (40, 40), &[]).unwrap();
+        let annotations = format!(
+            r#"{{"images":[{{"id":7,"file_name":"a.png","width":40,"height":40}}],
+                "annotations":[{{"id":3,"image_id":7,"category_id":5,"bbox":{bbox},"area":9,"iscrowd":0}}],
+                "categories":[{{"id":5,"name":"dog"}}]}}"#
+        );
+        std::fs::create_dir_all(folder.join("annotations")).unwrap();
+        for part in ["train2017", "val2017"] {
+            std::fs::create_dir_all(folder.join(part)).unwrap();
+            std::fs::write(folder.join(part).join("a.png"), &png).unwrap();
+            std::fs::write(folder.join(format!("annotations/instances_{part}.json")), &annotations).unwrap();
+        }
+        folder
+    }
+}
+
+#[test]
+fn a_run_is_scored_and_used() {
+    let lab = Lab::new();
+    let printed = succeeds(&mut lab.train("run", &["--loss", "focal", "--score-above", "0.005"]));
+    contains(&printed, &["Average Precision  (AP) @[ IoU=0.50:0.95", "4 steps", "anchors of objects"]);
+    let results = lab.json("run/results.json");
+    assert_eq!(results["images"], serde_json::json!([600, 150]));
+    assert!(results["anchors"][0].as_u64().unwrap() > 1000, "{}", results["anchors"]);
+    assert!(lab.json("run/detections.json").is_array());
+
+    let scored = succeeds(&mut lab.verb(&["evaluate", "run", "--json", "-o", "again.json"]));
+    let scored: Value = serde_json::from_str(&scored).unwrap();
+    assert_eq!(scored["stats"], results["scores"]["stats"]);
+    assert_eq!(lab.bytes("again.json"), lab.bytes("run/detections.json"));
+
+    let png = boxes_over(&[90; 3 * 50 * 70], (50, 70), &[]).unwrap();
+    std::fs::write(lab.path("photo.png"), png).unwrap();
+    let printed = succeeds(&mut lab.verb(&["predict", "run", "photo.png", "-o", "out", "--score-above", "0"]));
+    contains(&printed, &["photo.png → out/photo.png", "%"]);
+    assert!(lab.bytes("out/photo.png").starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_same_bytes() {
+    let lab = Lab::new();
+    succeeds(&mut lab.train("whole", &["--loss", "eureka", "--beta", "0.99"]));
+    // Two of the four steps, and then on with the settings of all four.
+    succeeds(&mut lab.train("parts", &["--loss", "eureka", "--beta", "0.99", "--overwrite"]));
+    let last = "parts/checkpoints/last.safetensors";
+    std::fs::remove_file(lab.path(last)).unwrap();
+    succeeds(&mut lab.verb(&["--run", "parts", "--resume"]));
+    assert_eq!(lab.bytes(last), lab.bytes("whole/checkpoints/last.safetensors"));
+    assert_eq!(lab.bytes("parts/detections.json"), lab.bytes("whole/detections.json"));
+}
+
+#[test]
+fn wrong_data_is_named() {
+    let lab = Lab::new();
+    let said = |folder: PathBuf, flags: &[&str], code| {
+        let mut command = lab.verb(&SMALL);
+        fails(command.args(flags).arg("--data").arg(folder), code)
+    };
+    contains(&said(lab.path("nowhere"), &[], 1), &["nowhere"]);
+    contains(&said(lab.set("thin", "[1,1,0,5]"), &[], 1), &["annotation 3", "--on-bad-box skip"]);
+    contains(&said(lab.set("outside", "[100,1,5,5]"), &[], 1), &["annotation 3", "image 7"]);
+    contains(
+        &said(lab.set("alone", "[1,1,0,5]"), &["--on-bad-box", "skip"], 1),
+        &["none of its 1 images has a box to train on"],
+    );
+    let truncated = lab.set("truncated", "[1,1,5,5]");
+    let file = truncated.join("annotations/instances_train2017.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, &text[..text.len() / 2]).unwrap();
+    contains(&said(truncated, &[], 1), &["instances_train2017.json:2:", "ends in the middle"]);
+    contains(&said(lab.set("every", "[1,1,5,5]"), &["--eval-every", "9"], 2), &["--eval-every 9", "4 steps"]);
+}
