@@ -89,7 +89,9 @@ impl FrontEnd {
         for recipe in &recipes {
             let off = recipe.switched_off();
             all.retain(|arg| !off.contains(arg));
-            all.extend(recipe.args(&command)?);
+            // Parameters of the loss that a recipe names are no flags of another one that was asked for.
+            let of_loss = recipe.value("loss").is_none_or(|own| own == chosen("loss"));
+            all.extend(if of_loss { recipe.args(&command)? } else { recipe.known_args(&command) });
         }
         all.extend_from_slice(args);
         let matches = self.parse(command, all)?;

@@ -129,6 +129,8 @@ fn wrong_data_is_named() {
         fails(command.args(flags).arg("--data").arg(folder), code)
     };
     contains(&said(lab.path("nowhere"), &[], 1), &["nowhere"]);
+    // The recipe's own loss has parameters that this one lacks; what is said is about the data.
+    contains(&said(lab.path("nowhere"), &["--recipe", "paper-table-1", "--loss", "cross-entropy"], 1), &["nowhere"]);
     contains(&said(lab.set("thin", "[1,1,0,5]"), &[], 1), &["annotation 3", "--on-bad-box skip"]);
     contains(&said(lab.set("outside", "[100,1,5,5]"), &[], 1), &["annotation 3", "image 7"]);
     contains(
