@@ -3,7 +3,7 @@
     python benches/peers/detection_images.py FOLDER [--passes 5] [--batch-size 4]
 
 Decoding, the orientation of EXIF, scaling with Pillow (shorter side 800, longer at most 1333), mirror, blue first, the mean
-subtracted, padding to a multiple of 32. The other side: `cargo run --release -p imbalance-detection --example load_rate --
+subtracted, padding to a multiple of 32. The other side: `cargo run --release -p imbalance-detection --example detection_images --
 FOLDER` with the same arguments. Needs numpy and Pillow.
 """
 

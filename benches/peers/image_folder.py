@@ -4,7 +4,7 @@
 
 Decoding, random resized crop of 224, mirror, colour jitter of 0.4, normalisation, batching; then the same for evaluation
 (shorter side 256, central 224); then random crop with padding and mirror of 32x32 images. The other side: `cargo run --release
--p imbalance-vision --example load_rate -- FOLDER` with the same arguments. Needs torch, torchvision and Pillow.
+-p imbalance-vision --example image_folder -- FOLDER` with the same arguments. Needs torch, torchvision and Pillow.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python benches/peers/image_step.py [--threads 2] [--batch 128] [--channels-last] [--bfloat16] [--compile]
 
-Shortcut option A, SGD with momentum. The other side: `cargo run --release -p imbalance-vision --example train_step`.
+Shortcut option A, SGD with momentum. The other side: `cargo run --release -p imbalance-vision --example image_step`.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 //! Images a second of the loader on a folder of image files, and of the augmentation of CIFAR-like images in memory.
 //!
-//!     cargo run --release -p imbalance-vision --example load_rate -- FOLDER [--threads 1] [--passes 5] [--batch-size 64]
+//!     cargo run --release -p imbalance-vision --example image_folder -- FOLDER [--threads 1] [--passes 5] [--batch-size 64]
 //!
 //! The other side: `python benches/peers/image_folder.py FOLDER` with the same arguments.
 

@@ -1,6 +1,6 @@
 //! A training step of the paper's dialogue model: milliseconds and peak memory.
 //!
-//! `cargo run --release -p imbalance-dialogue --example train_step -- [--threads 2] [--steps 5] [--hidden 1024] …`;
+//! `cargo run --release -p imbalance-dialogue --example lstm_step -- [--threads 2] [--steps 5] [--hidden 1024] …`;
 //! `benches/peers/lstm_step.py` is the same step in Python PyTorch.
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Images a second of the loader on a folder of image files: decoding, scaling (shorter side 800, longer at most 1333), mirror,
 //! normalisation, padding.
 //!
-//!     cargo run --release -p imbalance-detection --example load_rate -- FOLDER [--threads 0] [--passes 5] [--batch-size 4]
+//!     cargo run --release -p imbalance-detection --example detection_images -- FOLDER [--threads 0] [--passes 5] [--batch-size 4]
 //!
 //! The other side: `python benches/peers/detection_images.py FOLDER` with the same arguments.
 
