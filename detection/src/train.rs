@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imbalance_core::Head;
-use imbalance_evaluation::coco::{self, Evaluation, GroundTruth, Options, Summary as Scores, write_detections};
+use imbalance_evaluation::coco::{self, Evaluation, GroundTruth, Options, Stats, Summary as Scores, write_detections};
 use imbalance_train::config::TrainConfig;
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
@@ -15,7 +15,7 @@ use imbalance_train::{
 };
 use imbalance_vision::flags::MemoryFormat;
 use imbalance_vision::weights::{ClassifierWeights, LoadOptions, load_weights};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -26,7 +26,7 @@ use crate::model::{ImageTargets, NormaliserState, RetinaNet, Targets};
 use crate::saved::{ModelFile, NamedCategory, write_json};
 use crate::schedule::Rounds;
 use crate::sets::{Sets, ground_truth};
-use crate::task::{DetectionTask, Evaluate};
+use crate::task::{DetectionTask, Evaluate, Loading};
 
 /// Detections of the images that were evaluated, in COCO's results format.
 pub const DETECTIONS: &str = "detections.json";
@@ -70,6 +70,30 @@ pub struct TrainedRun {
     pub skipped: BTreeMap<String, String>,
 }
 
+impl TrainedRun {
+    /// The 12 numbers of a finished run.
+    ///
+    /// # Errors
+    /// The folder has no results, or another task's.
+    pub fn read_stats(run: &Path) -> Result<Stats, DetectionError> {
+        #[derive(Deserialize)]
+        struct Results {
+            scores: OfScores,
+        }
+        #[derive(Deserialize)]
+        struct OfScores {
+            stats: Stats,
+        }
+        let path = run.join(RESULTS);
+        let text = std::fs::read_to_string(&path).map_err(|error| DetectionError::File {
+            path: path.clone(),
+            reason: format!("cannot read: {error}; a finished run of `toolkit detection` has it"),
+        })?;
+        let results: Results = serde_json::from_str(&text).map_err(DetectionError::on(&path, "parse"))?;
+        Ok(results.scores.stats)
+    }
+}
+
 /// Trains, evaluates and fills a run folder. `config` is the resolved configuration, TOML; progress goes to
 /// stderr unless the flags ask for quiet.
 ///
@@ -95,7 +119,7 @@ pub fn train(flags: &DetectionFlags, losses: &Losses, config: String) -> Result<
     let evaluate = prepared.evaluate(&prepared.sets.valid, &prepared.truth);
     let mut task = prepared.task(flags, &evaluate)?;
     let outcome = fit(&mut task, &settings, &mut run, &interrupt)?;
-    let skipped = task.loader.skipped();
+    let skipped = task.loading.skipped();
     drop(task);
     match outcome {
         Outcome::Interrupted(_) => Ok(Ended::Interrupted(run.path().to_owned())),
@@ -145,8 +169,11 @@ impl Prepared {
             seed: flags.train.seed,
         };
         let sampler = Sampler::new(&sets.train, sets.train.trainable(), options)?;
-        let pass = (sampler.epoch_images() / flags.train.batch_size as f64).round().max(1.0) as usize;
-        let rounds = Rounds::new(detector.iterations, flags.train.epochs, detector.eval_every, pass)?;
+        // Images of a step.
+        let step = flags.train.batch_size * flags.train.accumulate;
+        let pass = (sampler.epoch_images() / step as f64).round().max(1.0) as usize;
+        let rounds = Rounds::new(detector.iterations, flags.train.epochs, detector.eval_every, pass)?
+            .accumulating(flags.train.accumulate);
         settings.schedule.epochs = rounds.count();
         settings.check()?;
         say(&format!(
@@ -156,8 +183,8 @@ impl Prepared {
             sets.train.images.iter().map(|image| image.objects.len()).sum::<usize>(),
             sets.valid.images.len(),
             rounds.all(),
-            flags.train.batch_size,
-            rounds.all() * flags.train.batch_size
+            step,
+            rounds.all() * step
         ));
 
         let transform = flags.evaluation_transform();
@@ -241,7 +268,7 @@ impl Prepared {
         Ok(DetectionTask {
             store: &self.store,
             network: &self.network,
-            loader: Loader::new(Arc::clone(&self.sets.train), flags.training_transform(), self.options)?,
+            loading: Loading::new(Loader::new(Arc::clone(&self.sets.train), flags.training_transform(), self.options)?),
             sampler: &self.sampler,
             rounds: self.rounds,
             valid,
@@ -297,7 +324,7 @@ impl Prepared {
 }
 
 /// Writes a results file, whole or not at all.
-pub(crate) fn save_detections(path: &std::path::Path, found: &[coco::Detection]) -> Result<(), DetectionError> {
+pub(crate) fn save_detections(path: &Path, found: &[coco::Detection]) -> Result<(), DetectionError> {
     write_atomically(path, |file| write_detections(file, found)).map_err(DetectionError::on(path, "write"))
 }
 

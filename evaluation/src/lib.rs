@@ -9,3 +9,6 @@ pub mod coco;
 pub mod dialogue;
 pub mod figure;
 pub mod longtail;
+mod spread;
+
+pub use spread::Spread;
