@@ -3,6 +3,7 @@
 mod coco;
 mod dialogue;
 mod longtail;
+mod lvis;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -26,6 +27,8 @@ enum Task {
     /// Score predictions of a classifier trained on a long tail: accuracy of all classes and of those with many, medium and
     /// few training images, natural accuracy, calibration, likelihood
     Longtail(Box<longtail::LongtailArgs>),
+    /// Score detected boxes against LVIS annotations by LVIS's protocol: its 13 numbers and scores of each category
+    Lvis(lvis::LvisArgs),
 }
 
 /// Runs `toolkit eval`: results on standard output.
@@ -38,6 +41,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         Task::Coco(args) => coco::run(args),
         Task::Dialogue(args) => dialogue::run(args),
         Task::Longtail(args) => longtail::run(args),
+        Task::Lvis(args) => lvis::run(args),
     }
 }
 

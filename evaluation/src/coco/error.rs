@@ -6,6 +6,12 @@ pub enum CocoError {
     /// The ground truth lists no images.
     #[error("the list `images` is empty; every image needs an entry, those without objects too")]
     NoImages,
+    /// The ground truth is not LVIS's.
+    #[error(
+        "no image says which categories were looked for (`neg_category_ids`), as LVIS's annotations do; `toolkit eval coco` \
+         scores against annotations of all categories"
+    )]
+    NotFederated,
     /// The ground truth lists no categories.
     #[error("the list `categories` is empty; every category needs an entry with its id and name")]
     NoCategories,

@@ -94,8 +94,7 @@ impl<'a> Evaluation<'a> {
         matched.evaluate()?;
         matched.accumulate();
         matched.summarize_lines();
-        let stats = matched.stats().and_then(|stats| stats.try_into().ok());
-        let stats = stats.ok_or_else(|| hotcoco::Error::InvalidState("it gave no scores".to_owned()))?;
+        let stats = recorded(&matched)?;
         let warnings = ground_truth.warnings.clone();
         let mut evaluation = Self { ground_truth, matched, stats: Stats::from_values(stats), detections, warnings };
         evaluation.warnings.extend(evaluation.absent());
@@ -136,9 +135,9 @@ impl<'a> Evaluation<'a> {
                 name: category.name.clone(),
                 boxes: boxes[class],
                 images: images[class],
-                ap: mean(self.precision(class, 0..THRESHOLDS)),
-                ap50: mean(self.precision(class, 0..1)),
-                ar100: mean(self.recall(class)),
+                ap: mean_of(self.precision(class, 0..THRESHOLDS)),
+                ap50: mean_of(self.precision(class, 0..1)),
+                ar100: mean_of(self.recall(class)),
             })
             .collect()
     }
@@ -193,8 +192,14 @@ impl<'a> Evaluation<'a> {
     }
 }
 
+/// The evaluator's numbers.
+pub(super) fn recorded<const N: usize>(matched: &COCOeval) -> Result<[f64; N], CocoError> {
+    let stats = matched.stats().and_then(|stats| stats.try_into().ok());
+    Ok(stats.ok_or_else(|| hotcoco::Error::InvalidState("it gave no scores".to_owned()))?)
+}
+
 /// Mean of what is not −1.
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub(super) fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (mut sum, mut count) = (0.0, 0_usize);
     for value in values.filter(|&value| hotcoco::metrics::is_computed(value)) {
         sum += value;
@@ -223,7 +228,7 @@ fn image_places(ground_truth: &GroundTruth, options: &Options) -> Result<Vec<u64
 }
 
 /// The evaluator's detections, in their order, those of unknown categories or of images that are not chosen left out.
-fn index(
+pub(super) fn index(
     ground_truth: &GroundTruth,
     detections: &[Detection],
     chosen: Option<&[u64]>,

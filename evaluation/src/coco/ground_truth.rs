@@ -53,6 +53,8 @@ pub struct GroundTruth {
     pub(super) categories: Vec<Category>,
     pub(super) category_places: HashMap<i64, u32>,
     pub(super) warnings: Vec<Warning>,
+    /// Whether images say which categories were looked for in them.
+    pub(super) federated: bool,
 }
 
 impl GroundTruth {
@@ -87,13 +89,22 @@ impl GroundTruth {
             category_places: places(&mut categories.iter().map(|category| category.id)),
             categories,
             warnings: Vec::new(),
+            federated: false,
         };
         let kept = truth.index(annotations)?;
         truth.coco = Arc::new(COCO::from_dataset(Dataset {
             images: (0..truth.image_ids.len() as u64).map(|id| hotcoco::Image { id, ..Default::default() }).collect(),
             annotations: kept,
-            categories: (0..truth.categories.len() as u64)
-                .map(|id| hotcoco::Category { id, name: id.to_string(), ..Default::default() })
+            categories: truth
+                .categories
+                .iter()
+                .zip(0..)
+                .map(|(category, id): (_, u64)| hotcoco::Category {
+                    id,
+                    name: id.to_string(),
+                    frequency: category.frequency.clone(),
+                    ..Default::default()
+                })
                 .collect(),
             ..Default::default()
         }));

@@ -28,6 +28,7 @@ mod evaluation;
 mod files;
 mod frequency;
 mod ground_truth;
+mod lvis;
 mod matches;
 #[cfg(test)]
 mod reference_tests;
@@ -45,9 +46,10 @@ pub use evaluation::{ClassScores, Evaluation, MAX_DETECTIONS, Options, Summary, 
 pub use files::{ReadError, read_detections, read_ground_truth, read_train_images};
 pub use frequency::{Frequency, FrequencyGroups, GroupScores, GroupSource, frequency_groups};
 pub use ground_truth::{Annotation, Category, GroundTruth};
+pub use lvis::{Federation, LvisClass, LvisStats, LvisSummary, evaluate_lvis};
 pub use matches::Matches;
 pub use stats::Stats;
 pub use summary::{StatsSummary, stats_table};
-pub use table::{class_table, comparison_table, group_table, tide_table};
+pub use table::{class_table, comparison_table, group_table, lvis_class_table, tide_table};
 pub use tide::{Tide, TideError, TideErrorType};
 pub use warning::Warning;

@@ -39,6 +39,29 @@ fn numbers_are_pycocotools_to_the_last_bit() {
     }
 }
 
+/// Values of LVIS's own evaluator, from `tests/fixtures/lvis/make.py`.
+#[test]
+fn federated_numbers_are_those_of_lvis() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lvis");
+    let federated = read_ground_truth(&folder.join("truth.json")).unwrap();
+    let detections = read_detections(&folder.join("found.json")).unwrap();
+    let summary = evaluate_lvis(&federated, &detections).unwrap();
+    let expected: [f64; 13] = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    for (name, (got, want)) in LvisStats::NAMES.iter().zip(summary.stats.0.into_iter().zip(expected)) {
+        assert!((got - want).abs() < 1e-12, "{name}: {got} is not {want}");
+    }
+    // The mean over categories that have boxes.
+    let of_classes: Vec<f64> = summary.per_class.iter().filter_map(|class| class.ap).collect();
+    assert_eq!((summary.per_class.len(), of_classes.len()), (5, 4));
+    assert!((of_classes.iter().sum::<f64>() / 4.0 - expected[0]).abs() < 1e-12);
+    assert!(!summary.warnings.iter().any(|warning| matches!(warning, Warning::Federated { .. })));
+    // By COCO's protocol the same detections score otherwise.
+    let coco = evaluate(&federated, &detections, &Options::default()).unwrap();
+    assert!(coco.stats.ap < expected[0]);
+    assert!(coco.warnings.iter().any(|warning| matches!(warning, Warning::Federated { .. })));
+    assert!(matches!(evaluate_lvis(&truth(), &detections), Err(CocoError::NotFederated)));
+}
+
 #[test]
 fn classes_and_curves_are_pycocotools() {
     let (truth, expected) = (truth(), expected());

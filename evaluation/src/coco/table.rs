@@ -1,6 +1,8 @@
 //! Scores as plain text, aligned for a terminal.
 
-use super::{Bootstrap, ClassScores, Frequency, FrequencyGroups, Resampled, Stats, Tide, TideError, TideErrorType};
+use super::{
+    Bootstrap, ClassScores, Frequency, FrequencyGroups, LvisClass, Resampled, Stats, Tide, TideError, TideErrorType,
+};
 use crate::align::align;
 
 /// The scores of each category, one a line; `-` without boxes.
@@ -14,6 +16,20 @@ pub fn class_table(classes: &[ClassScores]) -> String {
             score(class.ap),
             score(class.ap50),
             score(class.ar100),
+        ])
+    }));
+    align(&lines)
+}
+
+/// LVIS's scores of each category, one a line; `-` without boxes.
+pub fn lvis_class_table(classes: &[LvisClass]) -> String {
+    let mut lines = vec![cells(["category", "frequency", "AP", "AP50"])];
+    lines.extend(classes.iter().map(|class| {
+        cells([
+            format!("{} {}", class.category_id, class.name),
+            class.frequency.clone().unwrap_or_else(|| "-".to_owned()),
+            score(class.ap),
+            score(class.ap50),
         ])
     }));
     align(&lines)

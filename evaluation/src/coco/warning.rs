@@ -149,8 +149,8 @@ impl fmt::Display for Warning {
             }
             Self::Federated { images } => write!(
                 f,
-                "{} neg_category_ids, as in LVIS, whose protocol this is not: here detections of categories that were not \
-                 looked for are false positives",
+                "{} neg_category_ids, as in LVIS, whose protocol this is not (`toolkit eval lvis` is): here detections of categories \
+                 that were not looked for are false positives",
                 plural_of(*images, "image has", "images have")
             ),
             Self::NoDetections => f.write_str("holds no detections; AP is 0"),

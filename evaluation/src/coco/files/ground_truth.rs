@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::fields::{Flag, id};
 use super::{ReadError, json, not_finite};
-use crate::coco::{Annotation, Category, GroundTruth, Warning};
+use crate::coco::{Annotation, Category, Federation, GroundTruth, Warning};
 
 const EXPECTED: &str = "ground truth, a JSON object with the lists \"images\" ({\"id\"}), \"annotations\" ({\"id\", \
                         \"image_id\", \"category_id\", \"bbox\": [x, y, width, height], \"area\", \"iscrowd\"}) and \
@@ -26,7 +25,9 @@ struct ImageRecord {
     #[serde(deserialize_with = "id")]
     id: i64,
     /// Categories that were looked for and not found (LVIS).
-    neg_category_ids: Option<IgnoredAny>,
+    neg_category_ids: Option<Vec<i64>>,
+    /// Categories of which not every object is annotated (LVIS).
+    not_exhaustive_category_ids: Option<Vec<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -89,7 +90,15 @@ fn ground_truth(file: File) -> Result<GroundTruth, crate::coco::CocoError> {
         (federated > 0).then_some(Warning::Federated { images: federated }),
     ];
     truth.warnings.extend(more.into_iter().flatten());
-    Ok(truth)
+    if federated == 0 {
+        return Ok(truth);
+    }
+    let covered = file.images.into_iter().map(|image| Federation {
+        image_id: image.id,
+        negative: image.neg_category_ids.unwrap_or_default(),
+        not_exhaustive: image.not_exhaustive_category_ids.unwrap_or_default(),
+    });
+    truth.federated(&covered.collect::<Vec<_>>())
 }
 
 fn annotation(record: &AnnotationRecord) -> Annotation {
