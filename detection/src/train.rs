@@ -1,12 +1,14 @@
 //! A training from flags to results.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use imbalance_core::Head;
-use imbalance_evaluation::coco::{self, Evaluation, GroundTruth, Options, Summary as Scores, write_detections};
+use imbalance_evaluation::coco::{
+    self, Evaluation, GroundTruth, Options, ScoreHistograms, Summary as Scores, write_detections,
+};
 use imbalance_train::config::TrainConfig;
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
@@ -22,7 +24,9 @@ use tch::nn::VarStore;
 use crate::DetectionError;
 use crate::data::{Dataset, ImageDraw, Loader, LoaderOptions, Sampler, SamplerOptions, Skipped, Transform};
 use crate::flags::DetectionFlags;
-use crate::model::{ImageTargets, NormaliserState, RetinaNet, Targets};
+use crate::histogram::{Matching, add_scores};
+use crate::model::{ImageTargets, MatchOptions, NormaliserState, RetinaNet, Targets};
+use crate::pictures::{self, Counted, Shown};
 use crate::saved::{ModelFile, NamedCategory, write_json};
 use crate::schedule::Rounds;
 use crate::sets::{Sets, ground_truth};
@@ -33,7 +37,7 @@ pub const DETECTIONS: &str = "detections.json";
 /// The same of the training images, where they were evaluated.
 pub const TRAIN_DETECTIONS: &str = "detections-train.json";
 /// The results.
-const RESULTS: &str = "results.json";
+pub(crate) const RESULTS: &str = "results.json";
 
 /// How a training ended without an error.
 #[derive(Debug)]
@@ -59,6 +63,10 @@ pub struct TrainedRun {
     pub images: [usize; 2],
     /// Anchors of the training images that answer for objects, and that answer for none.
     pub anchors: [u64; 2],
+    /// Training images that hold each category, by its id.
+    pub train_images: HashMap<i64, u64>,
+    /// Scores that the best weights give the anchors of the evaluated images.
+    pub anchor_scores: ScoreHistograms,
     /// What the training loop did.
     pub training: Summary,
     /// Scores of the best weights.
@@ -119,6 +127,7 @@ struct Prepared {
     store: VarStore,
     file: ModelFile,
     anchors: [u64; 2],
+    matching: MatchOptions,
     options: LoaderOptions,
 }
 
@@ -208,6 +217,7 @@ impl Prepared {
             store,
             file,
             anchors,
+            matching: flags.matching(),
             options,
         })
     }
@@ -247,7 +257,7 @@ impl Prepared {
             valid,
             losses: &self.losses,
             normaliser: &self.normaliser,
-            matching: flags.matching(),
+            matching: self.matching,
             box_loss: flags.detector.box_loss,
             loss_path: flags.train.loss_path,
             precision: flags.model.precision,
@@ -267,15 +277,24 @@ impl Prepared {
         if best.exists() {
             checkpoint::load_weights(&best, &self.store)?;
         }
-        let mut score = |evaluate: &Evaluate<'_>, truth: &GroundTruth, file: &str| -> Result<Scores, DetectionError> {
-            let (found, left_out) = evaluate.detections(&self.network)?;
-            skipped.extend(left_out);
-            save_detections(&run.path().join(file), &found)?;
-            Ok(Evaluation::new(truth, &found, &Options::default())?.summary())
-        };
-        let scores = score(evaluate, &self.truth, DETECTIONS)?;
+        let mut anchor_scores = ScoreHistograms::default();
+        let (found, left_out) = evaluate.detections_and(&self.network, |loaded, said| {
+            for (index, image) in loaded.images.iter().enumerate() {
+                let matching = Matching { boxes: &image.boxes, classes: &image.classes, options: self.matching };
+                add_scores(&mut anchor_scores, &said.outputs, &said.anchors, index, &matching)?;
+            }
+            Ok(())
+        })?;
+        skipped.extend(left_out);
+        save_detections(&run.path().join(DETECTIONS), &found)?;
+        let evaluation = Evaluation::new(&self.truth, &found, &Options::default())?;
         let train_scores = match &self.train_truth {
-            Some(truth) => Some(score(&self.evaluate(&self.sets.train, truth), truth, TRAIN_DETECTIONS)?),
+            Some(truth) => {
+                let (found, left_out) = self.evaluate(&self.sets.train, truth).detections(&self.network)?;
+                skipped.extend(left_out);
+                save_detections(&run.path().join(TRAIN_DETECTIONS), &found)?;
+                Some(Evaluation::new(truth, &found, &Options::default())?.summary())
+            }
             None => None,
         };
         let trained = self.store.variables().into_values().filter(tch::Tensor::requires_grad);
@@ -286,12 +305,19 @@ impl Prepared {
             parameters: trained.map(|variable| variable.numel()).sum(),
             images: [self.sets.train.images.len(), self.sets.valid.images.len()],
             anchors: self.anchors,
+            train_images: self.categories.iter().copied().zip(self.sets.train.image_counts()).collect(),
+            anchor_scores,
             training: summary,
-            scores,
+            scores: evaluation.summary(),
             train_scores,
             skipped: skipped.into_iter().map(|one| (one.file, one.fault.to_string())).collect(),
         };
         write_json(&run.path().join(RESULTS), &results)?;
+        let counted = Counted {
+            train_images: Some(results.train_images.clone()),
+            anchor_scores: Some(results.anchor_scores.clone()),
+        };
+        pictures::of_run(&Shown::new(results.loss.clone(), run.path(), &self.truth, &evaluation, counted))?;
         Ok(results)
     }
 }
