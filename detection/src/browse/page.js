@@ -114,8 +114,9 @@
     const { image, missed, wrong } = current;
     const img = byId("image");
     img.src = image.source;
-    // Small images are enlarged; the height bounds what is wider than it is long.
-    img.style.setProperty("--width", `min(100%, ${Math.max(image.width, 640)}px, ${(72 * image.width) / image.height}vh)`);
+    // Small images are enlarged; high ones fit the window.
+    const width = `min(${Math.max(image.width, 640)}px, ${(70 * image.width) / image.height}vh)`;
+    byId("stage").style.setProperty("--width", width);
     img.alt = `${image.name}: ${several(current.objects, "object", "objects")}, ${missed} missed, ${several(wrong, "false positive", "false positives")}`;
     byId("position").textContent = `${image.name}, ${state.at + 1} of ${state.listed.length}: ${missed} missed, ${wrong} false`;
     draw();
@@ -149,24 +150,15 @@
     group.append(svgNode("rect", { class: "halo", ...place }), svgNode("rect", { class: "line", ...place }));
     if (!byId("show-names").checked || kind === "found") return { box: group };
     const text = data.classes[box[CLASS]].name + (score === undefined ? (kind === "crowd" ? " (crowd)" : "") : ` ${score.toFixed(2)}`);
-    const size = 12 * scale;
-    const width = (text.length * 0.6 + 0.8) * size;
-    const height = 1.35 * size;
-    const left = Math.max(Math.min(box[X], image.width - width), 0);
+    const size = 13 * scale;
+    // About as wide as its letters; it stays within the image.
+    const x = Math.max(Math.min(box[X], image.width - 0.6 * size * text.length), 2 * scale);
     // Missed objects have their names below, where no detection has its own.
-    const above = box[Y] - height;
-    const top = kind === "missed" ? Math.min(box[Y] + box[HEIGHT], image.height - height) : above < 0 ? box[Y] : above;
-    const name = svgNode("g", { class: "name" });
-    name.append(svgNode("rect", { x: left, y: top, width, height }));
-    const label = svgNode("text", {
-      x: left + 0.4 * size,
-      y: top + size,
-      "font-size": size,
-      textLength: width - 0.8 * size,
-      lengthAdjust: "spacingAndGlyphs",
-    });
-    label.textContent = text;
-    name.append(label);
+    const above = box[Y] > 1.4 * size ? box[Y] - 0.4 * size : box[Y] + 1.1 * size;
+    const below = Math.min(box[Y] + box[HEIGHT] + 1.1 * size, image.height - 0.4 * size);
+    const name = svgNode("text", { class: "name", x, y: kind === "missed" ? below : above });
+    name.style.fontSize = `${size}px`;
+    name.textContent = text;
     return { box: group, name };
   }
 
@@ -221,7 +213,7 @@
   byId("summary").textContent =
     `${several(data.images.length, "image", "images")}` +
     (left > 0 ? ` of ${data.evaluated}, spread evenly; ${left} left out` : "") +
-    `. AP ${percent(data.ap)}, AP50 ${percent(data.ap50)} on all. Matches at IoU .5.`;
+    `. AP ${percent(data.ap)}, AP50 ${percent(data.ap50)}${left > 0 ? ` on all ${data.evaluated}` : ""}. Matches at IoU .5.`;
   byId("score").min = data.least_score;
   byId("score").value = state.score;
   setScore(Number(byId("score").value));

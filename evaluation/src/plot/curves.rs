@@ -23,7 +23,7 @@ pub struct CurvePanel {
 }
 
 /// Draws values over `time` (the axis's label: `epoch` or `step`), such as loss and accuracy of several runs, a panel for each
-/// quantity, two side by side.
+/// quantity, two or three side by side.
 ///
 /// # Errors
 /// No curves; a curve without a finite value.
@@ -59,8 +59,12 @@ pub fn curves_figure(time: &str, panels: &[CurvePanel]) -> Result<Figure, PlotEr
     });
     let legend = names.iter().enumerate().map(|(at, name)| Key { text: (*name).clone(), stroke: Stroke::of(at) });
     let panels: Vec<Panel> = panels.collect();
-    let panel_size = if panels.len() == 1 { (560, 340) } else { (400, 280) };
-    Ok(Figure { panels, panel_size, legend: vec![legend.collect()], ..Figure::default() })
+    let (columns, panel_size) = match panels.len() {
+        1 => (1, (560, 340)),
+        3 => (3, (320, 260)),
+        _ => (2, (400, 280)),
+    };
+    Ok(Figure { panels, columns, panel_size, legend: vec![legend.collect()], ..Figure::default() })
 }
 
 #[cfg(test)]

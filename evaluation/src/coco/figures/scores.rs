@@ -1,5 +1,5 @@
-//! Scores that a detector gives anchors, of objects and of background (Lin et al., 2017, section 5, figure 4, shows the same
-//! distributions as sums of losses).
+//! Scores that a detector gives anchors, of objects and of background; Lin et al., 2017, figure 4, shows what they add up to in
+//! losses.
 
 use serde::{Deserialize, Serialize};
 
