@@ -11,6 +11,7 @@ use imbalance_core::Head;
 use imbalance_detection::{DetectionFlags, RECIPES};
 
 use crate::front_end::{FrontEnd, inner, with_choices};
+use crate::sweep;
 
 const FRONT_END: FrontEnd = FrontEnd {
     verb: "detection",
@@ -29,6 +30,7 @@ pub fn command() -> Command {
         // Clap would list what the recipe sets as if the user had typed it.
         .override_usage("toolkit detection [OPTIONS]\n       toolkit detection <COMMAND>");
     let command = with_choices(command, &RECIPES, "synthetic, or small with data");
+    let command = sweep::with_flags(command);
     // What `augment_args` takes from its struct's comment is not for users.
     DetectionFlags::augment_args(command)
         .about("Train RetinaNet on COCO-format data, evaluate it, and use it")

@@ -122,6 +122,48 @@ fn a_resumed_run_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn batches_make_one_step_and_bad_images_are_left_out_of_it() {
+    let lab = Lab::new();
+    let folder = lab.set("data", "[1,1,30,30]");
+    // A second image, which is no PNG after its first bytes: with one image a batch, half of the batches have none.
+    let train = folder.join("annotations/instances_train2017.json");
+    let text = std::fs::read_to_string(&train).unwrap();
+    let text = text
+        .replace("\"height\":40}]", "\"height\":40},{\"id\":8,\"file_name\":\"b.png\",\"width\":40,\"height\":40}]")
+        .replace(
+            "\"iscrowd\":0}]",
+            "\"iscrowd\":0},{\"id\":4,\"image_id\":8,\"category_id\":5,\"bbox\":[1,1,9,9],\"area\":81,\"iscrowd\":0}]",
+        );
+    std::fs::write(&train, text).unwrap();
+    let png = std::fs::read(folder.join("train2017/a.png")).unwrap();
+    std::fs::write(folder.join("train2017/b.png"), &png[..60]).unwrap();
+
+    let data = folder.to_str().unwrap();
+    let flags = ["--data", data, "--loss", "focal", "--batch-size", "1", "--accumulate", "2"];
+    contains(&fails(&mut lab.train("strict", &flags), 1), &["b.png", "--on-bad-image skip"]);
+    let skipping = [&flags[..], &["--on-bad-image", "skip"]].concat();
+    let printed = succeeds(&mut lab.train("lenient", &skipping));
+    contains(&printed, &["1 images were left out", "4 steps"]);
+    let results = lab.json("lenient/results.json");
+    assert_eq!(results["skipped"].as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn seeds_are_swept() {
+    let lab = Lab::new();
+    let folder = lab.set("data", "[1,1,30,30]");
+    let flags = ["--data", folder.to_str().unwrap(), "--loss", "focal", "--seeds", "3..5", "--quiet"];
+    let printed = succeeds(&mut lab.train("sweep", &flags));
+    contains(&printed, &["runs", "AP50", "±", "2"]);
+    let runs: Vec<_> =
+        ["seed-3", "seed-4"].map(|run| lab.bytes(&format!("sweep/{run}/checkpoints/last.safetensors"))).into();
+    assert_ne!(runs[0], runs[1]);
+    // All is there: nothing is trained again.
+    let table: Value = serde_json::from_str(&succeeds(lab.train("sweep", &flags).arg("--json"))).unwrap();
+    assert_eq!(table[""]["runs"], 2);
+}
+
+#[test]
 fn wrong_data_is_named() {
     let lab = Lab::new();
     let said = |folder: PathBuf, flags: &[&str], code| {

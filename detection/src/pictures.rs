@@ -13,7 +13,7 @@ use imbalance_evaluation::plot::{Curve, CurvePanel, curves_figure};
 use serde::{Deserialize, Serialize};
 
 use crate::DetectionError;
-use crate::train::{DETECTIONS, RESULTS};
+use crate::train::{DETECTIONS, RESULTS, read_results};
 
 /// What pictures are made of beside detections; a part of `results.json`, some of which runs of earlier versions lack.
 #[derive(Clone, Debug, Deserialize)]
@@ -70,12 +70,7 @@ impl<'a> Shown<'a> {
 
     /// Of a finished run.
     fn read(folder: &'a Path) -> Result<Self, DetectionError> {
-        let path = folder.join(RESULTS);
-        let text = std::fs::read_to_string(&path).map_err(|error| DetectionError::File {
-            path: path.clone(),
-            reason: format!("cannot read: {error}; a finished run of `toolkit detection` has it"),
-        })?;
-        let counted = serde_json::from_str(&text).map_err(DetectionError::on(&path, "parse"))?;
+        let counted = read_results(folder)?;
         let found = read_detections(&folder.join(DETECTIONS))?;
         let truth = crate::sets::ground_truth(&crate::predict::of_run(folder)?)?;
         let evaluation = Evaluation::new(&truth, &found, &Options::default())?;

@@ -13,8 +13,8 @@ use tch::{Device, Tensor};
 
 use crate::DetectionError;
 use crate::data::{
-    Batch, Dataset, LoadedBatch, LoadedImage, Loader, LoaderOptions, Sampler, SamplerState, Skipped, Transform,
-    evaluation_batches,
+    Batch, Dataset, LoadError, LoadedBatch, LoadedImage, Loader, LoaderOptions, Sampler, SamplerState, Skipped,
+    Transform, evaluation_batches,
 };
 use crate::model::{
     Anchors, BoxLoss, DetectOptions, Detection, HeadOutput, ImageTargets, MatchOptions, ModelError, NormaliserState,
@@ -26,7 +26,7 @@ use crate::schedule::Rounds;
 pub(crate) struct DetectionTask<'a> {
     pub store: &'a VarStore,
     pub network: &'a RetinaNet,
-    pub loader: Loader,
+    pub loading: Loading,
     pub sampler: &'a Sampler,
     pub rounds: Rounds,
     pub valid: &'a Evaluate<'a>,
@@ -40,6 +40,46 @@ pub(crate) struct DetectionTask<'a> {
     pub seed: u64,
 }
 
+/// The batches of a round, of which the loader passes over those without a usable image.
+pub(crate) struct Loading {
+    loader: Loader,
+    /// Batches asked for since the round was started.
+    asked: u64,
+    /// One that is for a later ask.
+    early: Option<LoadedBatch>,
+}
+
+impl Loading {
+    pub(crate) fn new(loader: Loader) -> Self {
+        Self { loader, asked: 0, early: None }
+    }
+
+    fn start(&mut self, batches: Vec<Batch>, seed: u64) {
+        (self.asked, self.early) = (0, None);
+        self.loader.start(batches, seed);
+    }
+
+    /// The next batch of the round; none where it has no usable image.
+    fn next(&mut self) -> Result<Option<LoadedBatch>, LoadError> {
+        self.asked += 1;
+        let loaded = match self.early.take() {
+            Some(loaded) => Some(loaded),
+            None => self.loader.next_batch()?,
+        };
+        match loaded {
+            Some(loaded) if loaded.used_up > self.asked => {
+                self.early = Some(loaded);
+                Ok(None)
+            }
+            loaded => Ok(loaded),
+        }
+    }
+
+    pub(crate) fn skipped(&self) -> Vec<Skipped> {
+        self.loader.skipped()
+    }
+}
+
 /// A batch's pixels as the network takes them, `[n, 3, height, width]`.
 pub(crate) fn images(batch: &LoadedBatch, channels_last: bool, device: Device) -> Result<Tensor, tch::TchError> {
     let (n, height, width) = (batch.images.len() as i64, batch.height as i64, batch.width as i64);
@@ -51,10 +91,10 @@ pub(crate) fn images(batch: &LoadedBatch, channels_last: bool, device: Device) -
 impl DetectionTask<'_> {
     /// The batches of a round, a function of the seed alone.
     fn drawn(&self, round: usize) -> Vec<Batch> {
-        let steps = self.rounds.steps(round);
+        let batches = self.rounds.batches(round);
         let mut sampler = self.sampler.clone();
-        sampler.resume(SamplerState { batches: steps.start as u64 });
-        steps.map(|_| sampler.next_batch()).collect()
+        sampler.resume(SamplerState { batches: batches.start as u64 });
+        batches.map(|_| sampler.next_batch()).collect()
     }
 
     fn loss(&self, loaded: &LoadedBatch, at: Step) -> Result<BatchLoss, DetectionError> {
@@ -86,19 +126,18 @@ impl Task for DetectionTask<'_> {
 
     fn begin_epoch(&mut self, epoch: usize, _: &[Vec<usize>], done: usize) -> Result<(), TrainError> {
         let batches = self.drawn(epoch).split_off(done);
-        self.loader.start(batches, self.seed);
+        self.loading.start(batches, self.seed);
         Ok(())
     }
 
-    fn forward(&mut self, _: &[usize], at: Step) -> Result<BatchLoss, TrainError> {
-        let loaded = self.loader.next_batch().map_err(TrainError::task)?;
-        let loaded = loaded.ok_or_else(|| TrainError::task("the loader has no more batches"))?;
+    fn forward(&mut self, _: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
+        let Some(loaded) = self.loading.next().map_err(TrainError::task)? else { return Ok(None) };
         match self.loss(&loaded, at) {
             // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
             Err(DetectionError::Model(ModelError::Head(LossHeadError::Head(HeadError::NotFinite { .. })))) => {
-                Ok(BatchLoss { sum: Tensor::from(f32::NAN).set_requires_grad(true), units: 1.0 })
+                Ok(Some(BatchLoss { sum: Tensor::from(f32::NAN).set_requires_grad(true), units: 1.0 }))
             }
-            result => result.map_err(TrainError::task),
+            result => result.map(Some).map_err(TrainError::task),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imbalance_core::Head;
 use imbalance_evaluation::coco::{
-    self, Evaluation, GroundTruth, Options, ScoreHistograms, Summary as Scores, write_detections,
+    self, Evaluation, GroundTruth, Options, ScoreHistograms, Stats, Summary as Scores, write_detections,
 };
 use imbalance_train::config::TrainConfig;
 use imbalance_train::losses::MadeLosses;
@@ -17,7 +17,8 @@ use imbalance_train::{
 };
 use imbalance_vision::flags::MemoryFormat;
 use imbalance_vision::weights::{ClassifierWeights, LoadOptions, load_weights};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -30,7 +31,7 @@ use crate::pictures::{self, Counted, Shown};
 use crate::saved::{ModelFile, NamedCategory, write_json};
 use crate::schedule::Rounds;
 use crate::sets::{Sets, ground_truth};
-use crate::task::{DetectionTask, Evaluate};
+use crate::task::{DetectionTask, Evaluate, Loading};
 
 /// Detections of the images that were evaluated, in COCO's results format.
 pub const DETECTIONS: &str = "detections.json";
@@ -78,6 +79,34 @@ pub struct TrainedRun {
     pub skipped: BTreeMap<String, String>,
 }
 
+impl TrainedRun {
+    /// The 12 numbers of a finished run.
+    ///
+    /// # Errors
+    /// The folder has no results, or another task's.
+    pub fn read_stats(run: &Path) -> Result<Stats, DetectionError> {
+        #[derive(Deserialize)]
+        struct Results {
+            scores: OfScores,
+        }
+        #[derive(Deserialize)]
+        struct OfScores {
+            stats: Stats,
+        }
+        Ok(read_results::<Results>(run)?.scores.stats)
+    }
+}
+
+/// What `T` takes of the results of a finished run.
+pub(crate) fn read_results<T: DeserializeOwned>(run: &Path) -> Result<T, DetectionError> {
+    let path = run.join(RESULTS);
+    let text = std::fs::read_to_string(&path).map_err(|error| DetectionError::File {
+        path: path.clone(),
+        reason: format!("cannot read: {error}; a finished run of `toolkit detection` has it"),
+    })?;
+    serde_json::from_str(&text).map_err(DetectionError::on(&path, "parse"))
+}
+
 /// Trains, evaluates and fills a run folder. `config` is the resolved configuration, TOML; progress goes to
 /// stderr unless the flags ask for quiet.
 ///
@@ -103,7 +132,7 @@ pub fn train(flags: &DetectionFlags, losses: &Losses, config: String) -> Result<
     let evaluate = prepared.evaluate(&prepared.sets.valid, &prepared.truth);
     let mut task = prepared.task(flags, &evaluate)?;
     let outcome = fit(&mut task, &settings, &mut run, &interrupt)?;
-    let skipped = task.loader.skipped();
+    let skipped = task.loading.skipped();
     drop(task);
     match outcome {
         Outcome::Interrupted(_) => Ok(Ended::Interrupted(run.path().to_owned())),
@@ -154,8 +183,11 @@ impl Prepared {
             seed: flags.train.seed,
         };
         let sampler = Sampler::new(&sets.train, sets.train.trainable(), options)?;
-        let pass = (sampler.epoch_images() / flags.train.batch_size as f64).round().max(1.0) as usize;
-        let rounds = Rounds::new(detector.iterations, flags.train.epochs, detector.eval_every, pass)?;
+        // Images of a step.
+        let step = flags.train.batch_size * flags.train.accumulate;
+        let pass = (sampler.epoch_images() / step as f64).round().max(1.0) as usize;
+        let rounds = Rounds::new(detector.iterations, flags.train.epochs, detector.eval_every, pass)?
+            .accumulating(flags.train.accumulate);
         settings.schedule.epochs = rounds.count();
         settings.check()?;
         say(&format!(
@@ -165,8 +197,8 @@ impl Prepared {
             sets.train.images.iter().map(|image| image.objects.len()).sum::<usize>(),
             sets.valid.images.len(),
             rounds.all(),
-            flags.train.batch_size,
-            rounds.all() * flags.train.batch_size
+            step,
+            rounds.all() * step
         ));
 
         let transform = flags.evaluation_transform();
@@ -251,7 +283,7 @@ impl Prepared {
         Ok(DetectionTask {
             store: &self.store,
             network: &self.network,
-            loader: Loader::new(Arc::clone(&self.sets.train), flags.training_transform(), self.options)?,
+            loading: Loading::new(Loader::new(Arc::clone(&self.sets.train), flags.training_transform(), self.options)?),
             sampler: &self.sampler,
             rounds: self.rounds,
             valid,
@@ -323,7 +355,7 @@ impl Prepared {
 }
 
 /// Writes a results file, whole or not at all.
-pub(crate) fn save_detections(path: &std::path::Path, found: &[coco::Detection]) -> Result<(), DetectionError> {
+pub(crate) fn save_detections(path: &Path, found: &[coco::Detection]) -> Result<(), DetectionError> {
     write_atomically(path, |file| write_detections(file, found)).map_err(DetectionError::on(path, "write"))
 }
 

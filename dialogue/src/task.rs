@@ -35,7 +35,7 @@ impl Task for DialogueTask<'_> {
         Ok(self.train.epoch(self.sampling, self.batch_size, self.seed, epoch)?)
     }
 
-    fn forward(&mut self, batch: &[usize], at: Step) -> Result<BatchLoss, TrainError> {
+    fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
         let batch = self.train.batch(batch, Device::Cpu);
         let targets = batch.targets();
         let loss = self.losses.of(at.phase);
@@ -47,7 +47,7 @@ impl Task for DialogueTask<'_> {
             Err(LossHeadError::Head(HeadError::NotFinite { .. })) => Tensor::from(f32::NAN).set_requires_grad(true),
             Err(error) => return Err(TrainError::task(error)),
         };
-        Ok(BatchLoss { sum, units: targets.numel() as f64 })
+        Ok(Some(BatchLoss { sum, units: targets.numel() as f64 }))
     }
 
     fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {

@@ -10,3 +10,6 @@ pub mod dialogue;
 pub mod figure;
 pub mod longtail;
 pub mod plot;
+mod spread;
+
+pub use spread::Spread;

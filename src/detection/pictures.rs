@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use imbalance_detection::{BrowseRequest, Browsed, DetectionSource, pictures};
+use imbalance_evaluation::coco::{StatsSummary, stats_table};
 
 use super::verbs::{path, path_arg, run_arg};
 
@@ -48,14 +49,8 @@ pub fn plot(matches: &ArgMatches) -> anyhow::Result<()> {
     for path in &pictures.written {
         writeln!(out, "{}", path.display())?;
     }
-    let longest = pictures.runs.iter().map(|run| run.name.chars().count()).max().unwrap_or_default();
-    writeln!(out, "\n{:longest$}     AP   AP50   AP75", "")?;
-    for run in &pictures.runs {
-        // Without any box to be found there is no score.
-        let score = |value: f64| if value < 0.0 { "-".to_owned() } else { format!("{:.1}", 100.0 * value) };
-        let [ap, ap50, ap75] = [run.stats.ap, run.stats.ap50, run.stats.ap75].map(score);
-        writeln!(out, "{:longest$}  {ap:>5}  {ap50:>5}  {ap75:>5}", run.name)?;
-    }
+    let rows = pictures.runs.iter().filter_map(|run| Some((run.name.clone(), StatsSummary::of(&[run.stats])?)));
+    write!(out, "\n{}", stats_table(&rows.collect::<Vec<_>>()))?;
     Ok(())
 }
 

@@ -1,24 +1,53 @@
 //! `toolkit detection` itself: from recipe, file and flags to a training and its results.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 
 use clap::FromArgMatches as _;
 use imbalance_detection::{DetectionFlags, Ended, TrainedRun};
+use imbalance_evaluation::coco::{StatsSummary, stats_table};
 
 use super::FRONT_END;
 use crate::failure::Interrupted;
+use crate::sweep::Sweep;
 
 /// Trains as `args` ask.
 pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     let asked = FRONT_END.ask(args)?;
     let flags = DetectionFlags::from_arg_matches(&asked.matches)?;
+    let json = asked.matches.get_flag("json");
+    if let Some(sweep) = Sweep::from_matches(&asked.matches)? {
+        let name = format!("detection-{}", asked.losses(0)?.main.plugin.id());
+        let folder = sweep.run(&FRONT_END, args, flags.train.run.as_deref(), &name, flags.train.quiet)?;
+        return summary(&sweep, &folder, json);
+    }
     let losses = asked.losses(flags.train.defer_epochs)?;
     let config = FRONT_END.resolved(&flags, &losses)?;
     match imbalance_detection::train(&flags, &losses, config)? {
-        Ended::Finished(trained) => print(&trained, asked.matches.get_flag("json")),
+        Ended::Finished(trained) => print(&trained, json),
         Ended::Interrupted(folder) => Err(Interrupted(FRONT_END.resume_hint(&folder, args)).into()),
     }
+}
+
+/// The table of a sweep: a row for each value, over its seeds.
+fn summary(sweep: &Sweep, folder: &Path, json: bool) -> anyhow::Result<()> {
+    let mut rows: Vec<(String, StatsSummary)> = Vec::new();
+    for (name, runs) in sweep.rows() {
+        let stats: Vec<_> =
+            runs.iter().map(|run| TrainedRun::read_stats(&folder.join(run))).collect::<Result<_, _>>()?;
+        rows.extend(StatsSummary::of(&stats).map(|summary| (name, summary)));
+    }
+    let mut out = std::io::stdout().lock();
+    if json {
+        let rows: BTreeMap<_, _> = rows.into_iter().collect();
+        writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
+    } else {
+        write!(out, "{}", stats_table(&rows))?;
+        writeln!(out, "\nruns: {}", folder.display())?;
+    }
+    Ok(())
 }
 
 fn print(trained: &TrainedRun, json: bool) -> anyhow::Result<()> {

@@ -144,7 +144,7 @@ impl Task for VisionTask<'_> {
         self.loader.start_epoch(batches.to_vec(), done, self.seed, epoch as u64).map_err(TrainError::task)
     }
 
-    fn forward(&mut self, batch: &[usize], at: Step) -> Result<BatchLoss, TrainError> {
+    fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
         let loaded = self.loader.next_batch().map_err(TrainError::task)?;
         let loaded = loaded.ok_or_else(|| TrainError::task("the loader has no more batches"))?;
         if self.reversed.is_some() && loaded.positions().len() < batch.len() {
@@ -152,12 +152,15 @@ impl Task for VisionTask<'_> {
                 "images were skipped, of which --method bbn needs pairs; use --on-bad-image fail",
             ));
         }
+        if loaded.positions().is_empty() {
+            return Ok(None);
+        }
         match self.loss(batch, &loaded, at) {
             // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
             Err(VisionError::Head(LossHeadError::Head(HeadError::NotFinite { .. }))) => {
-                Ok(BatchLoss { sum: Tensor::from(f32::NAN).set_requires_grad(true), units: batch.len() as f64 })
+                Ok(Some(BatchLoss { sum: Tensor::from(f32::NAN).set_requires_grad(true), units: batch.len() as f64 }))
             }
-            result => result.map_err(TrainError::task),
+            result => result.map(Some).map_err(TrainError::task),
         }
     }
 

@@ -12,6 +12,8 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// The optimiser.
     pub sgd: SgdConfig,
+    /// Batches whose gradients make one step, at least 1.
+    pub accumulate: usize,
     /// Largest gradient norm, if it is limited.
     pub clip_norm: Option<f64>,
     /// Epochs that train with the base loss before the chosen one.

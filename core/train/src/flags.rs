@@ -74,9 +74,13 @@ pub struct TrainFlags {
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     pub epochs: usize,
 
-    /// Examples in a step
+    /// Examples in a batch
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     pub batch_size: usize,
+
+    /// Batches that make one step: the gradient is that of one batch so many times as large, in the memory of one
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    pub accumulate: usize,
 
     /// Base learning rate
     #[arg(long, allow_negative_numbers = true, value_name = "RATE", default_value_t = 0.1, value_parser = above_zero)]
@@ -232,6 +236,7 @@ impl TrainFlags {
         let config = TrainConfig {
             schedule: Schedule { lr: self.lr, min_lr: self.min_lr, warm_up, decay, epochs: self.epochs },
             sgd: SgdConfig { momentum: self.momentum, weight_decay: self.weight_decay, nesterov: self.nesterov },
+            accumulate: self.accumulate,
             clip_norm: (self.clip_norm > 0.0).then_some(self.clip_norm),
             defer_epochs: self.defer_epochs,
             patience: self.patience,

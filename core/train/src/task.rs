@@ -77,8 +77,9 @@ pub trait Task {
         Ok(())
     }
 
-    /// The loss of one batch, with its graph. libtorch's generator has been seeded for this step.
-    fn forward(&mut self, batch: &[usize], at: Step) -> Result<BatchLoss, TrainError>;
+    /// The loss of one batch, with its graph; none where nothing of the batch can be trained on (all of its images were left
+    /// out, say). libtorch's generator has been seeded for this step.
+    fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError>;
 
     /// Metrics on the validation data, called without gradients after each epoch; a loss among them is that
     /// of `phase`. libtorch's generator has been seeded for this epoch.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
+use tch::Tensor;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::clipping::{clip_factor, gradient_norm};
@@ -18,7 +19,7 @@ use crate::schedule::{Decay, Position};
 use crate::seeding::{Stream, seed_libtorch};
 use crate::sgd::Sgd;
 use crate::state::{LossSum, TrainState};
-use crate::task::{self, Task};
+use crate::task::{self, BatchLoss, Task};
 
 /// How a call of [`fit`] ended without an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,6 +147,17 @@ struct Step {
     gradient_norm: f64,
 }
 
+/// The gradients of a step's batches so far.
+#[derive(Default)]
+struct Added {
+    /// One a variable, or none before the first batch.
+    gradients: Vec<Tensor>,
+    /// What the losses of all batches were divided by: the units of the first, before those of the others are known.
+    divisor: f64,
+    /// The units of all.
+    units: f64,
+}
+
 /// The clock of the records: units and time since the last one, in this process.
 struct Window {
     start: Instant,
@@ -194,8 +206,8 @@ impl Fit<'_> {
         self.task.begin_epoch(epoch, &batches, self.state.batch).map_err(|error| self.placed(error))?;
         self.progress.begin_epoch(epoch, self.state.batch, count);
         let mut window = Window::new();
-        for batch in batches.iter().skip(self.state.batch) {
-            let step = self.step(batch, count, &mut window)?;
+        for batches in batches[self.state.batch..].chunks(self.config.accumulate) {
+            let step = self.step(batches, count, &mut window)?;
             let last = self.state.batch == count;
             let pace = Pace {
                 epoch,
@@ -222,12 +234,39 @@ impl Fit<'_> {
         Ok(true)
     }
 
-    fn step(&mut self, batch: &[usize], count: usize, window: &mut Window) -> Result<Step, TrainError> {
-        let TrainState { epoch, batch: index, step, .. } = self.state;
+    /// One step with the gradient of all of these batches: that of the sum of their losses over the sum of their units.
+    fn step(&mut self, batches: &[Vec<usize>], count: usize, window: &mut Window) -> Result<Step, TrainError> {
+        let TrainState { epoch, batch: first, step, .. } = self.state;
         seed_libtorch(self.config.seed, Stream::Step, step);
-        let at = task::Step { epoch, phase: self.config.phase(epoch), step };
-        let loss = self.task.forward(batch, at).map_err(|error| self.placed(error))?;
-        let wrong = |reason: &str| TrainError::Batch { epoch, batch: index + 1, reason: reason.into() };
+        let mut added = Added::default();
+        for (batch, number) in batches.iter().zip(first + 1..) {
+            let at = task::Step { epoch, phase: self.config.phase(epoch), step };
+            if let Some(loss) = self.task.forward(batch, at).map_err(|error| self.placed(error))? {
+                self.add(&mut added, &loss, number)?;
+            }
+        }
+
+        let at = Position { step, epoch, batch: first, batches: count };
+        let lr = self.config.schedule.rate(at, self.state.plateau.scale());
+        // 1 for a single batch.
+        let share = if added.units > 0.0 { added.divisor / added.units } else { 0.0 };
+        let norm = share * gradient_norm(&added.gradients)?;
+        self.check_finite("gradient norm", norm)?;
+        let scale = share * self.config.clip_norm.map_or(1.0, |largest| clip_factor(norm, largest));
+        self.sgd.step(&added.gradients, scale, lr)?;
+
+        if step == 0 {
+            self.run.keep()?;
+        }
+        self.state.step += 1;
+        self.state.batch += batches.len();
+        window.units += added.units;
+        Ok(Step { lr, gradient_norm: norm })
+    }
+
+    /// Adds the gradient of a batch, the `number`th of its epoch.
+    fn add(&mut self, added: &mut Added, loss: &BatchLoss, number: usize) -> Result<(), TrainError> {
+        let wrong = |reason: &str| TrainError::Batch { epoch: self.state.epoch, batch: number, reason: reason.into() };
         if !(loss.units > 0.0 && loss.units.is_finite()) {
             return Err(wrong(&format!("its loss sums over {} {}", loss.units, self.task.units_name())));
         }
@@ -236,24 +275,18 @@ impl Fit<'_> {
         }
         let sum = loss.sum.f_double_value(&[])?;
         self.check_finite("loss", sum)?;
-        let gradients = self.sgd.gradients(&loss.sum.f_div_scalar(loss.units)?)?;
-        let norm = gradient_norm(&gradients)?;
-        self.check_finite("gradient norm", norm)?;
-
-        let at = Position { step, epoch, batch: index, batches: count };
-        let lr = self.config.schedule.rate(at, self.state.plateau.scale());
-        let scale = self.config.clip_norm.map_or(1.0, |largest| clip_factor(norm, largest));
-        self.sgd.step(&gradients, scale, lr)?;
-
-        if step == 0 {
-            self.run.keep()?;
+        if added.units == 0.0 {
+            added.divisor = loss.units;
         }
-        self.state.step += 1;
-        self.state.batch += 1;
+        let gradients = self.sgd.gradients(&loss.sum.f_div_scalar(added.divisor)?)?;
+        added.units += loss.units;
+        added.gradients = match std::mem::take(&mut added.gradients) {
+            none if none.is_empty() => gradients,
+            before => sums(before, gradients)?,
+        };
         self.state.epoch_loss.add(sum, loss.units);
         self.state.recent_loss.add(sum, loss.units);
-        window.units += loss.units;
-        Ok(Step { lr, gradient_norm: norm })
+        Ok(())
     }
 
     fn check_finite(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
@@ -398,6 +431,18 @@ impl Fit<'_> {
             last_checkpoint: self.run.last_checkpoint(),
         }
     }
+}
+
+/// Gradients of two losses added, of which either may be undefined.
+fn sums(first: Vec<Tensor>, second: Vec<Tensor>) -> Result<Vec<Tensor>, TrainError> {
+    let _no_grad = tch::no_grad_guard();
+    let sum = |(a, b): (Tensor, Tensor)| match (a.defined(), b.defined()) {
+        // Not in place: two variables can share a gradient.
+        (true, true) => Ok(a.f_add(&b)?),
+        (true, false) => Ok(a),
+        (false, _) => Ok(b),
+    };
+    first.into_iter().zip(second).map(sum).collect()
 }
 
 fn every(period: u64, step: u64) -> bool {

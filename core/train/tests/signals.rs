@@ -35,12 +35,12 @@ impl Task for Slow {
         Ok(vec![vec![0]; 1000])
     }
 
-    fn forward(&mut self, _batch: &[usize], _at: Step) -> Result<BatchLoss, TrainError> {
+    fn forward(&mut self, _batch: &[usize], _at: Step) -> Result<Option<BatchLoss>, TrainError> {
         std::thread::sleep(STEP);
         while self.hang_when.as_ref().is_some_and(Interrupt::requested) {
             std::thread::sleep(STEP);
         }
-        Ok(BatchLoss { sum: self.weight.square().sum(Kind::Float), units: 1.0 })
+        Ok(Some(BatchLoss { sum: self.weight.square().sum(Kind::Float), units: 1.0 }))
     }
 
     fn validate(&mut self, _phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
@@ -64,6 +64,7 @@ fn train_until_interrupted() {
     let config = TrainConfig {
         schedule: Schedule { lr: 1e-3, min_lr: 0.0, warm_up: WarmUp::None, decay: Decay::Constant, epochs: 1 },
         sgd: SgdConfig { momentum: 0.0, weight_decay: 0.0, nesterov: false },
+        accumulate: 1,
         clip_norm: None,
         defer_epochs: 0,
         patience: 0,

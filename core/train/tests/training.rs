@@ -93,7 +93,7 @@ impl Task for Points {
         Ok(shuffled_batches(EXAMPLES as usize, 8, 1, epoch))
     }
 
-    fn forward(&mut self, batch: &[usize], at: Step) -> Result<BatchLoss, TrainError> {
+    fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
         self.steps += 1;
         self.phases.push(at.phase);
         if let Some((steps, interrupt)) = &self.stop_after
@@ -116,7 +116,7 @@ impl Task for Points {
             Some(Wrong::Gradient) => sum += (self.first.ws.sum(Kind::Float) * 0.0).sqrt(),
             _ => {}
         }
-        Ok(BatchLoss { sum, units })
+        Ok(Some(BatchLoss { sum, units }))
     }
 
     fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
@@ -141,6 +141,7 @@ fn config() -> TrainConfig {
     TrainConfig {
         schedule: Schedule { lr: 0.2, min_lr: 0.0, warm_up: WarmUp::Steps(5), decay: Decay::Cosine, epochs: 3 },
         sgd: SgdConfig { momentum: 0.9, weight_decay: 1e-4, nesterov: false },
+        accumulate: 1,
         clip_norm: Some(1.0),
         defer_epochs: 1,
         patience: 0,

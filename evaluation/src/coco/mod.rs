@@ -33,6 +33,7 @@ mod matches;
 #[cfg(test)]
 mod reference_tests;
 mod stats;
+mod summary;
 mod table;
 mod tide;
 mod verdicts;
@@ -51,6 +52,7 @@ pub use frequency::{Frequency, FrequencyGroups, GroupScores, GroupSource, freque
 pub use ground_truth::{Annotation, Category, GroundTruth};
 pub use matches::Matches;
 pub use stats::Stats;
+pub use summary::{StatsSummary, stats_table};
 pub use table::{class_table, comparison_table, group_table, tide_table};
 pub use tide::{Tide, TideError, TideErrorType};
 pub use verdicts::{ImageVerdicts, JudgedDetection, JudgedObject, Verdict};

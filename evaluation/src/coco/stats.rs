@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The 12 numbers that COCO scores detections with, each between 0 and 1, or −1 where no ground truth counts for it.
 ///
 /// Average precision (AP) is the mean of the interpolated precision at 101 recalls, over classes and over the IoU thresholds
 /// .5, .55, … .95; average recall (AR) that of the highest recall. Objects below 32² pixels are small, above 96² large.
 /// Its text ([`Display`](fmt::Display)) is that of pycocotools.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     /// Average precision.
     #[serde(rename = "AP")]

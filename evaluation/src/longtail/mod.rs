@@ -42,5 +42,5 @@ pub use likelihood::{LIKELIHOOD_BINS, LikelihoodHistograms, likelihood_histogram
 pub use predictions::{PredictionError, Predictions, SUM_TOLERANCE};
 pub use score::{ScoreError, score};
 pub use scores::{ClassScores, GroupSize, LongTailScores};
-pub use summary::{Spread, Summary, summarise};
+pub use summary::{Summary, summarise};
 pub use table::{class_table, group_table, table};

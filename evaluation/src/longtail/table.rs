@@ -1,6 +1,7 @@
 //! Scores as plain text, aligned for a terminal.
 
-use super::{ClassScores, Group, LongTailScores, Spread, Summary};
+use super::{ClassScores, Group, LongTailScores, Summary};
+use crate::Spread;
 use crate::align::align;
 
 type Column = (&'static str, fn(&Summary) -> Option<Spread>);
