@@ -1,5 +1,6 @@
 //! `toolkit detection`: trains detectors, scores them and detects with them.
 
+mod pictures;
 mod train;
 mod verbs;
 
@@ -40,16 +41,20 @@ pub fn command() -> Command {
         )
         .subcommand(verbs::evaluate_command())
         .subcommand(verbs::predict_command())
+        .subcommand(pictures::plot_command())
+        .subcommand(pictures::browse_command())
 }
 
 /// Runs `toolkit detection`; `args` follow that.
 pub fn run(args: &[OsString]) -> anyhow::Result<()> {
     match args.first().and_then(|arg| arg.to_str()).unwrap_or_default() {
-        "evaluate" | "predict" => {
+        "evaluate" | "predict" | "plot" | "browse" => {
             let matches = FRONT_END.parse(command(), args.to_vec())?;
             match inner(&matches) {
                 Some(("evaluate", matches)) => verbs::evaluate(matches),
                 Some(("predict", matches)) => verbs::predict(matches),
+                Some(("plot", matches)) => pictures::plot(matches),
+                Some(("browse", matches)) => pictures::browse(matches),
                 _ => Ok(()),
             }
         }

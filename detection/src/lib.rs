@@ -1,12 +1,16 @@
 //! RetinaNet (Lin et al., 2017) on COCO-format data, with any loss of the sigmoid head (paper, section 5.1).
 //!
 //! [`data`] reads annotations, checks them and loads images, [`model`] holds the network with its anchors, losses and
-//! detections. [`train()`] puts them together for `toolkit detection`.
+//! detections. [`train()`] puts them together for `toolkit detection`;
+//! [`pictures`] and [`browse`](browse()) show what came of it.
 
+mod browse;
 pub mod data;
 mod error;
 pub mod flags;
+mod histogram;
 pub mod model;
+pub mod pictures;
 mod predict;
 mod saved;
 mod schedule;
@@ -14,6 +18,7 @@ mod sets;
 mod task;
 mod train;
 
+pub use browse::{BrowseRequest, Browsed, DetectionSource, browse};
 pub use error::DetectionError;
 pub use flags::DetectionFlags;
 pub use predict::{EvaluateRequest, FoundObject, Predicted};

@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use imbalance_evaluation::coco::{Evaluation, Options, Summary};
+use imbalance_evaluation::coco::{self, Evaluation, GroundTruth, Options, Summary};
 use imbalance_evaluation::figure::{Colour, LabelledBox, boxes_over};
 use imbalance_train::RunFolder;
-use imbalance_vision::augment::{Orientation, decode_file};
+use imbalance_vision::augment::{OnBadImage, Orientation, decode_file};
 use imbalance_vision::flags::MemoryFormat;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::DetectionError;
-use crate::data::{Checks, Dataset, LoadedBatch, LoaderOptions};
+use crate::data::{Checks, Dataset, LoadedBatch, LoaderOptions, OnBadBox};
 use crate::saved::SavedDetector;
-use crate::task::{Detecting, Evaluate, detections_of};
+use crate::task::{Detecting, Evaluate, Said};
 use crate::train::save_detections;
 
 /// What [`SavedDetector::evaluate`] is asked.
@@ -57,6 +57,10 @@ struct DataOfRun {
     val_annotations: Option<PathBuf>,
     #[serde(default)]
     data_seed: u64,
+    #[serde(default)]
+    on_bad_box: OnBadBox,
+    #[serde(default)]
+    on_bad_image: OnBadImage,
 }
 
 impl SavedDetector {
@@ -66,9 +70,23 @@ impl SavedDetector {
     /// The data; a failure to write the detections.
     pub fn evaluate(&self, request: &EvaluateRequest) -> Result<Summary, DetectionError> {
         let set = Arc::new(match &request.others {
-            Some((images, annotations)) => open(images, annotations)?,
+            Some((images, annotations)) => open(images, annotations, Checks::default())?,
             None => of_run(&request.run)?,
         });
+        let truth = crate::sets::ground_truth(&set)?;
+        let found = self.detections(&set, &truth)?;
+        if let Some(path) = &request.output {
+            save_detections(path, &found)?;
+        }
+        Ok(Evaluation::new(&truth, &found, &Options::default())?.summary())
+    }
+
+    /// What it finds in all images of a set.
+    pub(crate) fn detections(
+        &self,
+        set: &Arc<Dataset>,
+        truth: &GroundTruth,
+    ) -> Result<Vec<coco::Detection>, DetectionError> {
         let categories: Vec<i64> = self.file.categories.iter().map(|category| category.id).collect();
         if !set.categories.iter().map(|category| category.id).eq(categories.iter().copied()) {
             return Err(DetectionError::Usage(format!(
@@ -77,23 +95,18 @@ impl SavedDetector {
                 categories.len()
             )));
         }
-        let truth = crate::sets::ground_truth(&set)?;
         let evaluate = Evaluate {
-            set: &set,
+            set,
             transform: &self.file.transform,
             loading: LoaderOptions::default(),
-            truth: &truth,
+            truth,
             categories: &categories,
             options: self.file.detecting,
             precision: self.file.precision,
             device: Device::Cpu,
             channels_last: self.channels_last(),
         };
-        let (found, _) = evaluate.detections(&self.network)?;
-        if let Some(path) = &request.output {
-            save_detections(path, &found)?;
-        }
-        Ok(Evaluation::new(&truth, &found, &Options::default())?.summary())
+        Ok(evaluate.detections(&self.network)?.0)
     }
 
     /// What it finds in an image file with a score of at least `least`.
@@ -110,7 +123,7 @@ impl SavedDetector {
             device: Device::Cpu,
             channels_last: self.channels_last(),
         };
-        let found = detections_of(&self.network, &loaded, how)?;
+        let found = Said::of(&self.network, &loaded, how)?.detections(&loaded, &how.options)?;
         let found: Vec<_> = found.into_iter().flatten().filter(|one| one.score >= least).collect();
         let category = |class: usize| self.file.categories[class].name.clone();
         // The surest on top.
@@ -136,20 +149,21 @@ impl SavedDetector {
     }
 }
 
-fn open(images: &Path, annotations: &Path) -> Result<Dataset, DetectionError> {
-    Ok(Dataset::open(images, annotations, &Checks::default())?.0)
+fn open(images: &Path, annotations: &Path, checks: Checks) -> Result<Dataset, DetectionError> {
+    Ok(Dataset::open(images, annotations, &checks)?.0)
 }
 
 /// The images that a run was evaluated on.
-fn of_run(run: &Path) -> Result<Dataset, DetectionError> {
+pub(crate) fn of_run(run: &Path) -> Result<Dataset, DetectionError> {
     let path = run.join("config.toml");
     let text = RunFolder::stored_config(run)?;
     let of: DataOfRun = toml::from_str(&text).map_err(DetectionError::on(&path, "parse"))?;
+    let checks = Checks { on_bad_box: of.on_bad_box, on_bad_image: of.on_bad_image };
     match (&of.val_images, &of.val_annotations, &of.data) {
-        (Some(images), Some(annotations), _) => open(images, annotations),
+        (Some(images), Some(annotations), _) => open(images, annotations, checks),
         (_, _, Some(folder)) => {
             let layout = crate::data::Layout::find(folder)?;
-            open(&layout.val.images, &layout.val.annotations)
+            open(&layout.val.images, &layout.val.annotations, checks)
         }
         _ => Ok(crate::sets::generated(of.data_seed).1),
     }

@@ -17,8 +17,8 @@ use crate::data::{
     Transform, evaluation_batches,
 };
 use crate::model::{
-    BoxLoss, DetectOptions, Detection, ImageTargets, MatchOptions, ModelError, NormaliserState, RetinaLoss, RetinaNet,
-    Targets, detect,
+    Anchors, BoxLoss, DetectOptions, Detection, HeadOutput, ImageTargets, MatchOptions, ModelError, NormaliserState,
+    RetinaLoss, RetinaNet, Targets, detect,
 };
 use crate::schedule::Rounds;
 
@@ -194,12 +194,29 @@ impl Evaluate<'_> {
         &self,
         network: &RetinaNet,
     ) -> Result<(Vec<coco::Detection>, Vec<Skipped>), DetectionError> {
+        self.detections_and(network, |_, _| Ok(()))
+    }
+
+    /// The same; `also` sees each batch and what the network says of it.
+    pub(crate) fn detections_and(
+        &self,
+        network: &RetinaNet,
+        mut also: impl FnMut(&LoadedBatch, &Said) -> Result<(), DetectionError>,
+    ) -> Result<(Vec<coco::Detection>, Vec<Skipped>), DetectionError> {
+        let how = Detecting {
+            options: self.options,
+            precision: self.precision,
+            device: self.device,
+            channels_last: self.channels_last,
+        };
         let mut loader = Loader::new(Arc::clone(self.set), self.transform.clone(), self.loading)?;
         let indices: Vec<usize> = (0..self.set.images.len()).collect();
         loader.start(evaluation_batches(self.set, &indices, 1), 0);
         let mut all = Vec::new();
         while let Some(loaded) = loader.next_batch()? {
-            for (image, found) in loaded.images.iter().zip(self.of_batch(network, &loaded)?) {
+            let said = Said::of(network, &loaded, how)?;
+            also(&loaded, &said)?;
+            for (image, found) in loaded.images.iter().zip(said.detections(&loaded, &how.options)?) {
                 let id = self.set.images[image.index].id;
                 all.extend(found.into_iter().map(|found| coco::Detection {
                     image_id: id,
@@ -210,16 +227,6 @@ impl Evaluate<'_> {
             }
         }
         Ok((all, loader.skipped()))
-    }
-
-    fn of_batch(&self, network: &RetinaNet, loaded: &LoadedBatch) -> Result<Vec<Vec<Detection>>, DetectionError> {
-        let how = Detecting {
-            options: self.options,
-            precision: self.precision,
-            device: self.device,
-            channels_last: self.channels_last,
-        };
-        detections_of(network, loaded, how)
     }
 
     pub(crate) fn score(&self, found: &[coco::Detection]) -> Result<Stats, DetectionError> {
@@ -236,28 +243,39 @@ pub(crate) struct Detecting {
     pub channels_last: bool,
 }
 
-/// The detections of each image of a batch, in pixels of the image as it is.
-pub(crate) fn detections_of(
-    network: &RetinaNet,
-    loaded: &LoadedBatch,
-    how: Detecting,
-) -> Result<Vec<Vec<Detection>>, DetectionError> {
-    let outputs = tch::no_grad(|| {
-        let _autocast = Autocast::begin(how.precision, how.device);
-        network.forward(&images(loaded, how.channels_last, how.device)?, false)
-    })?;
-    let anchors = network.anchors((loaded.height, loaded.width))?;
-    let of = |(index, image): (usize, &LoadedImage)| {
-        let mut found = detect(&outputs, &anchors, index, image.resized, &how.options)?;
-        let y = image.original.0 as f32 / image.resized.0 as f32;
-        let x = image.original.1 as f32 / image.resized.1 as f32;
-        for one in &mut found {
-            let [x1, y1, x2, y2] = one.bbox;
-            one.bbox = [x1 * x, y1 * y, x2 * x, y2 * y];
-        }
-        Ok(found)
-    };
-    loaded.images.iter().enumerate().map(of).collect()
+/// What the network says of a batch.
+pub(crate) struct Said {
+    pub outputs: Vec<HeadOutput>,
+    pub anchors: Anchors,
+}
+
+impl Said {
+    pub(crate) fn of(network: &RetinaNet, loaded: &LoadedBatch, how: Detecting) -> Result<Self, DetectionError> {
+        let outputs = tch::no_grad(|| {
+            let _autocast = Autocast::begin(how.precision, how.device);
+            network.forward(&images(loaded, how.channels_last, how.device)?, false)
+        })?;
+        Ok(Self { outputs, anchors: network.anchors((loaded.height, loaded.width))? })
+    }
+
+    /// The detections of each image, in pixels of the image as it is.
+    pub(crate) fn detections(
+        &self,
+        loaded: &LoadedBatch,
+        options: &DetectOptions,
+    ) -> Result<Vec<Vec<Detection>>, DetectionError> {
+        let of = |(index, image): (usize, &LoadedImage)| {
+            let mut found = detect(&self.outputs, &self.anchors, index, image.resized, options)?;
+            let y = image.original.0 as f32 / image.resized.0 as f32;
+            let x = image.original.1 as f32 / image.resized.1 as f32;
+            for one in &mut found {
+                let [x1, y1, x2, y2] = one.bbox;
+                one.bbox = [x1 * x, y1 * y, x2 * x, y2 * y];
+            }
+            Ok(found)
+        };
+        loaded.images.iter().enumerate().map(of).collect()
+    }
 }
 
 /// `[x, y, width, height]`.

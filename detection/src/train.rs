@@ -1,12 +1,14 @@
 //! A training from flags to results.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imbalance_core::Head;
-use imbalance_evaluation::coco::{self, Evaluation, GroundTruth, Options, Stats, Summary as Scores, write_detections};
+use imbalance_evaluation::coco::{
+    self, Evaluation, GroundTruth, Options, ScoreHistograms, Stats, Summary as Scores, write_detections,
+};
 use imbalance_train::config::TrainConfig;
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
@@ -15,6 +17,7 @@ use imbalance_train::{
 };
 use imbalance_vision::flags::MemoryFormat;
 use imbalance_vision::weights::{ClassifierWeights, LoadOptions, load_weights};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 use tch::nn::VarStore;
@@ -22,7 +25,9 @@ use tch::nn::VarStore;
 use crate::DetectionError;
 use crate::data::{Dataset, ImageDraw, Loader, LoaderOptions, Sampler, SamplerOptions, Skipped, Transform};
 use crate::flags::DetectionFlags;
-use crate::model::{ImageTargets, NormaliserState, RetinaNet, Targets};
+use crate::histogram::{Matching, add_scores};
+use crate::model::{ImageTargets, MatchOptions, NormaliserState, RetinaNet, Targets};
+use crate::pictures::{self, Counted, Shown};
 use crate::saved::{ModelFile, NamedCategory, write_json};
 use crate::schedule::Rounds;
 use crate::sets::{Sets, ground_truth};
@@ -33,7 +38,7 @@ pub const DETECTIONS: &str = "detections.json";
 /// The same of the training images, where they were evaluated.
 pub const TRAIN_DETECTIONS: &str = "detections-train.json";
 /// The results.
-const RESULTS: &str = "results.json";
+pub(crate) const RESULTS: &str = "results.json";
 
 /// How a training ended without an error.
 #[derive(Debug)]
@@ -59,6 +64,10 @@ pub struct TrainedRun {
     pub images: [usize; 2],
     /// Anchors of the training images that answer for objects, and that answer for none.
     pub anchors: [u64; 2],
+    /// Training images that hold each category, by its id.
+    pub train_images: HashMap<i64, u64>,
+    /// Scores that the best weights give the anchors of the evaluated images.
+    pub anchor_scores: ScoreHistograms,
     /// What the training loop did.
     pub training: Summary,
     /// Scores of the best weights.
@@ -84,14 +93,18 @@ impl TrainedRun {
         struct OfScores {
             stats: Stats,
         }
-        let path = run.join(RESULTS);
-        let text = std::fs::read_to_string(&path).map_err(|error| DetectionError::File {
-            path: path.clone(),
-            reason: format!("cannot read: {error}; a finished run of `toolkit detection` has it"),
-        })?;
-        let results: Results = serde_json::from_str(&text).map_err(DetectionError::on(&path, "parse"))?;
-        Ok(results.scores.stats)
+        Ok(read_results::<Results>(run)?.scores.stats)
     }
+}
+
+/// What `T` takes of the results of a finished run.
+pub(crate) fn read_results<T: DeserializeOwned>(run: &Path) -> Result<T, DetectionError> {
+    let path = run.join(RESULTS);
+    let text = std::fs::read_to_string(&path).map_err(|error| DetectionError::File {
+        path: path.clone(),
+        reason: format!("cannot read: {error}; a finished run of `toolkit detection` has it"),
+    })?;
+    serde_json::from_str(&text).map_err(DetectionError::on(&path, "parse"))
 }
 
 /// Trains, evaluates and fills a run folder. `config` is the resolved configuration, TOML; progress goes to
@@ -143,6 +156,7 @@ struct Prepared {
     store: VarStore,
     file: ModelFile,
     anchors: [u64; 2],
+    matching: MatchOptions,
     options: LoaderOptions,
 }
 
@@ -235,6 +249,7 @@ impl Prepared {
             store,
             file,
             anchors,
+            matching: flags.matching(),
             options,
         })
     }
@@ -274,7 +289,7 @@ impl Prepared {
             valid,
             losses: &self.losses,
             normaliser: &self.normaliser,
-            matching: flags.matching(),
+            matching: self.matching,
             box_loss: flags.detector.box_loss,
             loss_path: flags.train.loss_path,
             precision: flags.model.precision,
@@ -294,15 +309,24 @@ impl Prepared {
         if best.exists() {
             checkpoint::load_weights(&best, &self.store)?;
         }
-        let mut score = |evaluate: &Evaluate<'_>, truth: &GroundTruth, file: &str| -> Result<Scores, DetectionError> {
-            let (found, left_out) = evaluate.detections(&self.network)?;
-            skipped.extend(left_out);
-            save_detections(&run.path().join(file), &found)?;
-            Ok(Evaluation::new(truth, &found, &Options::default())?.summary())
-        };
-        let scores = score(evaluate, &self.truth, DETECTIONS)?;
+        let mut anchor_scores = ScoreHistograms::default();
+        let (found, left_out) = evaluate.detections_and(&self.network, |loaded, said| {
+            for (index, image) in loaded.images.iter().enumerate() {
+                let matching = Matching { boxes: &image.boxes, classes: &image.classes, options: self.matching };
+                add_scores(&mut anchor_scores, &said.outputs, &said.anchors, index, &matching)?;
+            }
+            Ok(())
+        })?;
+        skipped.extend(left_out);
+        save_detections(&run.path().join(DETECTIONS), &found)?;
+        let evaluation = Evaluation::new(&self.truth, &found, &Options::default())?;
         let train_scores = match &self.train_truth {
-            Some(truth) => Some(score(&self.evaluate(&self.sets.train, truth), truth, TRAIN_DETECTIONS)?),
+            Some(truth) => {
+                let (found, left_out) = self.evaluate(&self.sets.train, truth).detections(&self.network)?;
+                skipped.extend(left_out);
+                save_detections(&run.path().join(TRAIN_DETECTIONS), &found)?;
+                Some(Evaluation::new(truth, &found, &Options::default())?.summary())
+            }
             None => None,
         };
         let trained = self.store.variables().into_values().filter(tch::Tensor::requires_grad);
@@ -313,12 +337,19 @@ impl Prepared {
             parameters: trained.map(|variable| variable.numel()).sum(),
             images: [self.sets.train.images.len(), self.sets.valid.images.len()],
             anchors: self.anchors,
+            train_images: self.categories.iter().copied().zip(self.sets.train.image_counts()).collect(),
+            anchor_scores,
             training: summary,
-            scores,
+            scores: evaluation.summary(),
             train_scores,
             skipped: skipped.into_iter().map(|one| (one.file, one.fault.to_string())).collect(),
         };
         write_json(&run.path().join(RESULTS), &results)?;
+        let counted = Counted {
+            train_images: Some(results.train_images.clone()),
+            anchor_scores: Some(results.anchor_scores.clone()),
+        };
+        pictures::of_run(&Shown::new(results.loss.clone(), run.path(), &self.truth, &evaluation, counted))?;
         Ok(results)
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! [`dialogue`] scores generated replies against references (paper, section 5.1 and Table 4), [`longtail`]
 //! classifiers of images whose classes are of very different sizes (sections 5.1 and 5.2), [`coco`] detections of objects
-//! (Table 1); [`figure`] draws.
+//! (Table 1); [`figure`] draws, [`plot`] has what the pictures of several tasks share.
 
 mod align;
 pub mod coco;
 pub mod dialogue;
 pub mod figure;
 pub mod longtail;
+pub mod plot;
 mod spread;
 
 pub use spread::Spread;

@@ -8,11 +8,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use imbalance_detection::{EvaluateRequest, SavedDetector};
 use imbalance_evaluation::coco::class_table;
 
-fn path_arg(name: &'static str) -> Arg {
+pub(super) fn path_arg(name: &'static str) -> Arg {
     Arg::new(name).long(name).value_parser(clap::value_parser!(PathBuf))
 }
 
-fn run_arg() -> Arg {
+pub(super) fn run_arg() -> Arg {
     Arg::new("RUN").required(true).value_parser(clap::value_parser!(PathBuf)).help("The run folder")
 }
 
@@ -73,7 +73,7 @@ pub fn predict_command() -> Command {
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
 }
 
-fn path(matches: &ArgMatches, name: &str) -> PathBuf {
+pub(super) fn path(matches: &ArgMatches, name: &str) -> PathBuf {
     matches.get_one::<PathBuf>(name).cloned().unwrap_or_default()
 }
 

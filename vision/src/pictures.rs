@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use imbalance_evaluation::figure::Figure;
 use imbalance_evaluation::longtail::{
-    ClassScores, Curve, CurvePanel, GeneralisationGap, LikelihoodHistograms, LongTailScores, PlotError,
-    class_accuracy_figure, confusion_figure, curves_figure, gap_figure, likelihood_figure,
+    ClassScores, GeneralisationGap, LikelihoodHistograms, LongTailScores, class_accuracy_figure, confusion_figure,
+    gap_figure, likelihood_figure,
 };
-use serde_json::Value;
+use imbalance_evaluation::plot::{Curve, CurvePanel, PlotError, curves_figure};
 
 use crate::VisionError;
 use crate::outcome::{RunResults, TrainedRun};
@@ -66,7 +66,7 @@ fn draw(runs: &[Shown<'_>], classes: &[String], to: &Path, format: &str) -> Resu
         ("likelihood".into(), likelihood_figure(&histograms)),
         ("gap".into(), gap_figure(&gaps)),
         ("class-accuracy".into(), class_accuracy_figure(&per_class)),
-        ("curves".into(), curves_figure(&curves)),
+        ("curves".into(), curves_figure("epoch", &curves)),
     ];
     for run in runs {
         let name = if runs.len() == 1 { "confusion".into() } else { format!("confusion-{}", run.name) };
@@ -86,13 +86,7 @@ fn draw(runs: &[Shown<'_>], classes: &[String], to: &Path, format: &str) -> Resu
 fn curves(runs: &[Shown<'_>], kind: &str, value: &str, label: &str) -> Result<CurvePanel, VisionError> {
     let curves = runs.iter().map(|run| {
         let path = run.folder.join("metrics.jsonl");
-        let text = std::fs::read_to_string(&path).map_err(VisionError::on(&path, "read"))?;
-        let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let points = records
-            .filter(|record| record["kind"] == kind)
-            .filter_map(|record| Some((record["epoch"].as_f64()?, record[value].as_f64()?)))
-            .collect();
-        Ok(Curve { name: run.name.clone(), points })
+        Curve::of_metrics(&path, &run.name, kind, "epoch", value).map_err(VisionError::on(&path, "read"))
     });
     Ok(CurvePanel { label: label.into(), curves: curves.collect::<Result<_, VisionError>>()? })
 }

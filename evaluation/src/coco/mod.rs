@@ -25,6 +25,7 @@ mod curves;
 mod detection;
 mod error;
 mod evaluation;
+mod figures;
 mod files;
 mod frequency;
 mod ground_truth;
@@ -36,6 +37,7 @@ mod stats;
 mod summary;
 mod table;
 mod tide;
+mod verdicts;
 mod warning;
 
 pub use bootstrap::{Bootstrap, BootstrapOptions, Resampled, paired_bootstrap};
@@ -43,6 +45,9 @@ pub use curves::{ClassCurves, RECALL_POINTS, recall_points};
 pub use detection::{Detection, write_detections};
 pub use error::CocoError;
 pub use evaluation::{ClassScores, Evaluation, MAX_DETECTIONS, Options, Summary, evaluate};
+pub use figures::{
+    SCORE_BINS, ScoreHistograms, class_precision_figure, group_precision_figure, precision_recall_figure, scores_figure,
+};
 pub use files::{ReadError, read_detections, read_ground_truth, read_train_images};
 pub use frequency::{Frequency, FrequencyGroups, GroupScores, GroupSource, frequency_groups};
 pub use ground_truth::{Annotation, Category, GroundTruth};
@@ -52,4 +57,5 @@ pub use stats::Stats;
 pub use summary::{StatsSummary, stats_table};
 pub use table::{class_table, comparison_table, group_table, lvis_class_table, tide_table};
 pub use tide::{Tide, TideError, TideErrorType};
+pub use verdicts::{ImageVerdicts, JudgedDetection, JudgedObject, Verdict};
 pub use warning::Warning;

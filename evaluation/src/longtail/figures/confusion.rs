@@ -4,6 +4,7 @@ use super::PlotError;
 use crate::figure::{Axis, Block, Colour, Figure, Grid, Key, Panel, Place, Stroke, Text};
 use crate::longtail::LongTailScores;
 use crate::longtail::groups::by_frequency;
+use crate::plot::shortened;
 
 /// More rows than this are merged.
 const ROWS: usize = 100;
@@ -108,8 +109,7 @@ fn percent(share: f64) -> String {
 }
 
 fn name(names: &[String], class: usize) -> String {
-    let Some(name) = names.get(class) else { return class.to_string() };
-    if name.chars().count() <= NAME { name.clone() } else { name.chars().take(NAME - 1).chain(['…']).collect() }
+    names.get(class).map_or_else(|| class.to_string(), |name| shortened(name, NAME))
 }
 
 fn note(merged: usize) -> String {

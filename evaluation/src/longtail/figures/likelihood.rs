@@ -1,9 +1,9 @@
 //! Histograms of the likelihood of the true class, a panel for each group (paper, Figures 4 and 5).
 
-use super::range::round_range;
 use super::{PlotError, check_runs, line_legend};
 use crate::figure::{Axis, Block, Colour, Figure, Line, Panel, Stroke, steps};
 use crate::longtail::{Group, LIKELIHOOD_BINS, LikelihoodHistograms};
+use crate::plot::round_range;
 
 /// Draws how likely runs find the true class of test images: a panel for each group that has any, all on the same axes, and
 /// in it the outline of each run's histogram, filled if there is one run only.

@@ -1,7 +1,7 @@
 //! Ends of axes.
 
 /// Ends of a linear axis that holds the values, at round numbers; from 0 when the values are not far from it.
-pub(super) fn round_range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+pub(crate) fn round_range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = values.filter(|value| value.is_finite());
     let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
@@ -22,7 +22,7 @@ fn round_step(rough: f64) -> f64 {
 
 /// What stands at a logarithmic axis from `low` to `high`: powers of ten, and their multiples by 2 and 5 when the axis has
 /// room for them.
-pub(super) fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+pub(crate) fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
     let digits: &[u32] = if high / low < 2000.0 { &[1, 2, 5] } else { &[1] };
     let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
     let values = decades.flat_map(|decade| digits.iter().map(move |&digit| f64::from(digit) * 10.0_f64.powi(decade)));
