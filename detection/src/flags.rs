@@ -147,7 +147,7 @@ pub struct ModelFlags {
     #[arg(long, value_enum, default_value_t = ModelKind::ResNet50)]
     pub backbone: ModelKind,
 
-    /// Weights to start from, of a whole detector or of a backbone (.safetensors or .pth)
+    /// Weights to start from, of a whole detector or of a backbone, named as torchvision's or Detectron2's (.safetensors or .pth)
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,

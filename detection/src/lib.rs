@@ -6,6 +6,7 @@
 
 mod browse;
 pub mod data;
+mod detectron;
 mod error;
 pub mod flags;
 mod histogram;

@@ -216,7 +216,14 @@ impl Prepared {
         let normaliser = NormaliserState::new(&store.root(), detector.normaliser)?;
         if let Some(path) = &flags.model.weights {
             let body = |name: &str| name.strip_prefix("backbone.body.").unwrap_or(name).to_owned();
-            let options = LoadOptions { strict: false, classifier: ClassifierWeights::Load, other_name: Some(&body) };
+            let shapes = (network.config().anchors.scales.len(), network.config().anchors.ratios.len());
+            let translate = |file| crate::detectron::translated(file, shapes.0, shapes.1);
+            let options = LoadOptions {
+                strict: false,
+                classifier: ClassifierWeights::Load,
+                other_name: Some(&body),
+                translate: Some(&translate),
+            };
             say(&load_weights(path, &store, &options)?.to_string());
         }
         let (objects, background) = class_counts(&network, &sets, flags, &transform)?;

@@ -150,7 +150,8 @@ impl SavedModel {
         if checkpoint {
             checkpoint::load_weights(weights, &store)?;
         } else {
-            let options = LoadOptions { strict: true, classifier: ClassifierWeights::Load, other_name: None };
+            let options =
+                LoadOptions { strict: true, classifier: ClassifierWeights::Load, other_name: None, translate: None };
             load_weights(weights, &store, &options)?;
         }
         let bias = file.bias()?;

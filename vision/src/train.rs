@@ -167,6 +167,7 @@ impl Prepared {
                 strict: false,
                 classifier: ClassifierWeights::IfItFits,
                 other_name: bilateral.then_some(&both),
+                translate: None,
             };
             say(&load_weights(path, &store, &options)?.to_string());
         }

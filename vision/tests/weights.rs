@@ -10,7 +10,8 @@ use imbalance_vision::weights::{
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn};
 
-const STRICT: LoadOptions = LoadOptions { strict: true, classifier: ClassifierWeights::Load, other_name: None };
+const STRICT: LoadOptions =
+    LoadOptions { strict: true, classifier: ClassifierWeights::Load, other_name: None, translate: None };
 const LENIENT: LoadOptions = LoadOptions { strict: false, ..STRICT };
 const FINE_TUNING: LoadOptions = LoadOptions { classifier: ClassifierWeights::IfItFits, ..STRICT };
 

@@ -35,7 +35,12 @@ pub struct LoadOptions<'a> {
     pub classifier: ClassifierWeights,
     /// Under which name to look for a variable whose own name the file lacks, as [`crate::model::plain_name`] says.
     pub other_name: Option<&'a dyn Fn(&str) -> String>,
+    /// What is done to all of the file's tensors first: that of another framework's layout.
+    pub translate: Option<&'a Translate<'a>>,
 }
+
+/// Tensors by name, under other names.
+pub type Translate<'a> = dyn Fn(BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, tch::TchError> + 'a;
 
 /// Puts the weights in `path` into `store`, by name. What all names of the file start with (`module.`, `model.`,
 /// `backbone.body.`) is dropped where the model's names lack it, `linear.` is taken for `fc.`, and counters of batches are ignored.
@@ -46,7 +51,13 @@ pub struct LoadOptions<'a> {
 /// [`WeightsError::Shape`] or [`WeightsError::Unexpected`], which name the first parameter (by name) that differs.
 pub fn load_weights(path: &Path, store: &nn::VarStore, options: &LoadOptions) -> Result<LoadReport, WeightsError> {
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
-    let (prefix, mut file) = without_prefix(read_weights(path)?, &variables);
+    let file = match options.translate {
+        Some(translate) => {
+            translate(read_weights(path)?).map_err(|source| WeightsError::Torch { path: path.into(), source })?
+        }
+        None => read_weights(path)?,
+    };
+    let (prefix, mut file) = without_prefix(file, &variables);
     file.retain(|name, _| !name.ends_with(COUNTER));
     rename_classifier(&mut file, &variables);
 

@@ -15,6 +15,6 @@ mod storage;
 
 pub use error::WeightsError;
 pub use exported::{read_metadata, save_model};
-pub use load::{ClassifierWeights, LoadOptions, load_weights};
+pub use load::{ClassifierWeights, LoadOptions, Translate, load_weights};
 pub use read::read_weights;
 pub use report::{LoadReport, OtherShape};
