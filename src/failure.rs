@@ -31,8 +31,20 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", text(error));
     ExitCode::from(exit_code(error))
+}
+
+/// An error with its causes, each once: some errors tell their cause themselves.
+fn text(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut text, cause| {
+        let cause = cause.to_string();
+        if !text.ends_with(&cause) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
+        }
+        text
+    })
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
@@ -61,4 +73,23 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         }
     }
     1
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read a.json: {source}")]
+        struct Read {
+            source: io::Error,
+        }
+        let read = Read { source: io::Error::other("the disk is gone") };
+        let error = Err::<(), _>(read).context("--gt").unwrap_err();
+        assert_eq!(text(&error), "--gt: cannot read a.json: the disk is gone");
+    }
 }

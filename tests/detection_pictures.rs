@@ -255,7 +255,7 @@ fn what_is_no_finished_run_is_named() {
     .unwrap();
     contains(&fails(&mut lab.verb(&["browse", "run", "--detections", "wrong.json"]), 1), &["image 1000"]);
     std::fs::remove_file(lab.path("run/detections.json")).unwrap();
-    for verb in ["plot", "browse"] {
-        contains(&fails(&mut lab.verb(&[verb, "run"]), 1), &["run/detections.json", "cannot"]);
+    for (verb, says) in [("plot", "cannot"), ("browse", "--detections FILE")] {
+        contains(&fails(&mut lab.verb(&[verb, "run"]), 1), &["run/detections.json", says]);
     }
 }

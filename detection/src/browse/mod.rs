@@ -65,7 +65,15 @@ pub fn browse(request: &BrowseRequest) -> Result<Browsed, DetectionError> {
     let set = Arc::new(crate::predict::of_run(&request.run)?);
     let truth = crate::sets::ground_truth(&set)?;
     let found = match &request.detections {
-        DetectionSource::Run => read_detections(&request.run.join(DETECTIONS))?,
+        DetectionSource::Run => {
+            let path = request.run.join(DETECTIONS);
+            if !path.exists() {
+                let reason = "there is none; a finished run has it. --checkpoint FILE detects with weights of this run, \
+                              --detections FILE takes a results file";
+                return Err(DetectionError::File { path, reason: reason.to_owned() });
+            }
+            read_detections(&path)?
+        }
         DetectionSource::File(path) => read_detections(path)?,
         DetectionSource::Weights(path) => SavedDetector::load(&request.run, Some(path))?.detections(&set, &truth)?,
     };
