@@ -17,6 +17,8 @@ mod dialogue;
 #[cfg(feature = "training")]
 mod front_end;
 #[cfg(feature = "training")]
+mod processes;
+#[cfg(feature = "training")]
 mod recipe;
 #[cfg(feature = "training")]
 mod sweep;

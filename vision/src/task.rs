@@ -7,7 +7,9 @@ use imbalance_core::host::{HeadError, Loss};
 use imbalance_evaluation::longtail::{Groups, Predictions, score};
 use imbalance_train::heads::{HeadOptions, LossHeadError, LossPath, softmax_loss_with};
 use imbalance_train::losses::MadeLosses;
-use imbalance_train::{Autocast, BatchLoss, Goal, LossPhase, Precision, Sampling, Step, Task, TrainError};
+use imbalance_train::{
+    Autocast, BatchLoss, Goal, Group, LossPhase, Precision, Sampling, Share, Step, Task, TrainError,
+};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -140,11 +142,27 @@ impl Task for VisionTask<'_> {
         Ok(batches)
     }
 
-    fn begin_epoch(&mut self, epoch: usize, batches: &[Vec<usize>], done: usize) -> Result<(), TrainError> {
-        self.loader.start_epoch(batches.to_vec(), done, self.seed, epoch as u64).map_err(TrainError::task)
+    fn share(&self, batch: &[usize], group: &Group) -> Vec<usize> {
+        // Of both branches, where there are two.
+        let of = |branch: &[usize]| branch[group.part(branch.len())].to_vec();
+        match self.reversed {
+            Some(_) => batch.chunks(batch.len() / 2).flat_map(of).collect(),
+            None => of(batch),
+        }
+    }
+
+    fn begin_epoch(&mut self, epoch: usize, batches: &[Share], done: usize) -> Result<(), TrainError> {
+        let some = |batches: &[Share]| batches.iter().filter(|batch| !batch.examples.is_empty()).count();
+        let first = some(&batches[..done]);
+        let batches = batches.iter().filter(|batch| !batch.examples.is_empty());
+        let batches = batches.map(|batch| (batch.examples.clone(), batch.first as u64)).collect();
+        self.loader.start_parts(batches, first, self.seed, epoch as u64).map_err(TrainError::task)
     }
 
     fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
+        if batch.is_empty() {
+            return Ok(None);
+        }
         let loaded = self.loader.next_batch().map_err(TrainError::task)?;
         let loaded = loaded.ok_or_else(|| TrainError::task("the loader has no more batches"))?;
         if self.reversed.is_some() && loaded.positions().len() < batch.len() {

@@ -7,6 +7,7 @@ use crate::error::TrainError;
 use crate::flags::TrainFlags;
 use crate::group::Group;
 use crate::precision::Precision;
+use crate::run_folder::{RunFolder, RunRequest};
 use crate::threads::set_threads;
 
 /// The processes, threads and device of a run, set up.
@@ -39,6 +40,37 @@ impl Compute {
         let device = flags.device.open(group.local_rank())?;
         set_switches(flags.tf32, flags.deterministic);
         Ok(Self { precision: flags.precision.on(device), group, device, threads })
+    }
+
+    /// Says something to the user, once for all processes and unless the flags ask for quiet.
+    pub fn say(&self, flags: &TrainFlags, text: &str) {
+        if self.group.is_first() && !flags.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Opens the run folder, in the first process, and says which it is.
+    ///
+    /// # Errors
+    /// See [`crate::RunError`].
+    pub fn open_run(&self, flags: &TrainFlags, request: &RunRequest) -> Result<Option<RunFolder>, TrainError> {
+        if !self.group.is_first() {
+            return Ok(None);
+        }
+        let run = RunFolder::open(request)?;
+        self.say(flags, &format!("run folder: {}", run.path().display()));
+        Ok(Some(run))
+    }
+
+    /// Says early, in the first process, whether [`Compute::open_run`] would refuse.
+    ///
+    /// # Errors
+    /// See [`crate::RunError`].
+    pub fn check_run(&self, flags: &TrainFlags) -> Result<(), TrainError> {
+        match self.group.is_first() {
+            true => Ok(RunFolder::check(flags.run.as_deref(), flags.run_mode())?),
+            false => Ok(()),
+        }
     }
 
     /// This process alone on the processor, for evaluation.

@@ -69,6 +69,6 @@ pub use run_folder::{RunFolder, RunMode, RunRequest};
 pub use sampler::{Sampler, SamplerError};
 pub use sampling::{Sampling, SamplingPlan};
 pub use seeding::{Stream, derive};
-pub use task::{BatchLoss, Goal, LossPhase, Step, Task};
+pub use task::{BatchLoss, Goal, LossPhase, Share, Step, Task};
 pub use threads::set_threads;
 pub use trainer::{Outcome, Summary, fit};

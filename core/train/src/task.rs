@@ -58,6 +58,16 @@ pub struct BatchLoss {
     pub units: f64,
 }
 
+/// One process's part of a batch, the whole where there is one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Indices, in order.
+    pub examples: Vec<usize>,
+    /// How many examples of the epoch come before them, so that what is drawn for an example does not depend on the number of
+    /// processes.
+    pub first: usize,
+}
+
 /// A model with its data, as the training loop sees it.
 ///
 /// All state that decides the next step must be a function of (seed, epoch, step) or live in
@@ -74,12 +84,12 @@ pub trait Task {
 
     /// This process's part of a batch, where several train together.
     fn share(&self, batch: &[usize], group: &Group) -> Vec<usize> {
-        group.share(batch)
+        batch[group.part(batch.len())].to_vec()
     }
 
     /// Called before the first step of an epoch in this process, with this process's part of all of its batches and how many
     /// of them a run that is resumed has done already: the place to start loading what comes next.
-    fn begin_epoch(&mut self, _epoch: usize, _batches: &[Vec<usize>], _done: usize) -> Result<(), TrainError> {
+    fn begin_epoch(&mut self, _epoch: usize, _batches: &[Share], _done: usize) -> Result<(), TrainError> {
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use crate::run_folder::RunFolder;
 use crate::schedule::{Decay, Position};
 use crate::seeding::{Stream, derive, seed_libtorch};
 use crate::state::{LossSum, TrainState};
-use crate::task::{self, BatchLoss, Task};
+use crate::task::{self, BatchLoss, Share, Task};
 
 /// How a call of [`fit`] ended without an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -285,10 +285,7 @@ impl Fit<'_> {
                 self.state.batch
             )));
         }
-        let batches: Vec<Vec<usize>> = match self.group.size() {
-            1 => batches,
-            _ => batches.iter().map(|batch| self.task.share(batch, self.group)).collect(),
-        };
+        let batches = self.shares(&batches);
         self.task.begin_epoch(epoch, &batches, self.state.batch).map_err(|error| self.placed(error))?;
         self.progress.begin_epoch(epoch, self.state.batch, count);
         let mut window = Window::new();
@@ -320,14 +317,24 @@ impl Fit<'_> {
         Ok(true)
     }
 
+    /// This process's parts of the batches of an epoch.
+    fn shares(&self, batches: &[Vec<usize>]) -> Vec<Share> {
+        let share = |start: &mut usize, batch: &Vec<usize>| {
+            let first = *start + self.group.part(batch.len()).start;
+            *start += batch.len();
+            Some(Share { examples: self.task.share(batch, self.group), first })
+        };
+        batches.iter().scan(0, share).collect()
+    }
+
     /// One step with the gradient of all of these batches: that of the sum of their losses over the sum of their units.
-    fn step(&mut self, batches: &[Vec<usize>], count: usize, window: &mut Window) -> Result<Step, TrainError> {
+    fn step(&mut self, batches: &[Share], count: usize, window: &mut Window) -> Result<Step, TrainError> {
         let TrainState { epoch, batch: first, step, .. } = self.state;
         seed_libtorch(self.process_seed(), Stream::Step, step);
         let mut added = Added::default();
         for (batch, number) in batches.iter().zip(first + 1..) {
             let at = task::Step { epoch, phase: self.config.phase(epoch), step };
-            let loss = self.task.forward(batch, at).map_err(|error| self.placed(error))?;
+            let loss = self.task.forward(&batch.examples, at).map_err(|error| self.placed(error))?;
             self.add(&mut added, loss.as_ref(), number, batches.len() == 1)?;
         }
         if batches.len() > 1 && added.units > 0.0 {

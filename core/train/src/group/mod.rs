@@ -7,6 +7,7 @@ mod launch;
 mod reducer;
 
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::ops::Range;
 use std::time::Duration;
 
 use tch::{Device, Kind, Tensor};
@@ -179,9 +180,10 @@ impl Group {
         asked.or_else(|| (self.size > 1).then(share))
     }
 
-    /// This process's part of a batch: every `size`th example, so that parts differ by one at most.
-    pub fn share<T: Copy>(&self, batch: &[T]) -> Vec<T> {
-        batch.iter().skip(self.rank).step_by(self.size).copied().collect()
+    /// Which examples of a batch of `count` are this process's: parts one after the other, that differ by one at most.
+    pub fn part(&self, count: usize) -> Range<usize> {
+        let end = |rank: usize| (count * rank).div_ceil(self.size);
+        end(self.rank)..end(self.rank + 1)
     }
 
     /// The sums of `values` over all processes.
@@ -291,13 +293,13 @@ mod tests {
         let group = Group::alone();
         assert_eq!(group.sum([1.5, 2.0]).unwrap(), [1.5, 2.0]);
         assert_eq!(group.broadcast_text("x".into()).unwrap(), "x");
-        assert_eq!(group.share(&[3, 4, 5]), [3, 4, 5]);
+        assert_eq!(group.part(3), 0..3);
         assert_eq!((group.threads(Some(3)), group.threads(None)), (Some(3), None));
     }
 
     #[test]
-    fn shares_cover_a_batch_once() {
-        let of = |rank| Group { rank, size: 3, ..Group::alone() }.share(&[0, 1, 2, 3, 4]);
-        assert_eq!([of(0), of(1), of(2)], [vec![0, 3], vec![1, 4], vec![2]]);
+    fn parts_cover_a_batch_once() {
+        let of = |rank| Group { rank, size: 3, ..Group::alone() }.part(5);
+        assert_eq!([of(0), of(1), of(2)], [0..2, 2..4, 4..5]);
     }
 }
