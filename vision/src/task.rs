@@ -16,6 +16,7 @@ use tch::{Device, Kind, Tensor};
 use crate::VisionError;
 use crate::augment::{Augment, Layout, LoadedBatch, Loader, LoaderOptions};
 use crate::data::Split;
+use crate::mixing::{Mixed, Mixing};
 use crate::model::{BilateralModel, LearnableScale, bilateral_alpha};
 use crate::network::Network;
 
@@ -49,6 +50,7 @@ pub(crate) struct VisionTask<'a> {
     pub batch_size: usize,
     pub epochs: usize,
     pub loss_path: LossPath,
+    pub mixing: Option<Mixing>,
     pub precision: Precision,
     pub device: Device,
     pub seed: u64,
@@ -91,9 +93,11 @@ impl VisionTask<'_> {
         let labels: Vec<i64> =
             loaded.positions().iter().map(|&position| i64::from(self.loader.split().labels[batch[position]])).collect();
         let targets = Tensor::f_from_slice(&labels)?.f_to_device(self.device)?;
+        let images = images(&self.loader, loaded, self.device)?;
+        let mixed = self.mixing.map(|mixing| mixing.apply(images.shallow_clone(), at.step)).transpose()?;
         let features = {
             let _autocast = Autocast::begin(self.precision, self.device);
-            self.features(&images(&self.loader, loaded, self.device)?, at)?
+            self.features(mixed.as_ref().map_or(&images, |mixed| &mixed.images), at)?
         };
         // The classifier costs next to nothing, and bfloat16 is coarse for cosines times 30.
         let features = features.f_to_kind(Kind::Float)?;
@@ -103,6 +107,16 @@ impl VisionTask<'_> {
             _ => logits,
         };
         let options = HeadOptions { path: self.loss_path, features: Some(&features), ..HeadOptions::default() };
+        if let Some(Mixed { partners, share, .. }) = mixed {
+            let others: Vec<i64> = partners.iter().map(|&partner| labels[partner]).collect();
+            let others = Tensor::f_from_slice(&others)?.f_to_device(self.device)?;
+            // The head overwrites the logits that it is given.
+            let again = logits.f_mul_scalar(1.0)?;
+            let own = softmax_loss_with(loss, logits, &targets, &options)?.sum;
+            let other = softmax_loss_with(loss, again, &others, &options)?.sum;
+            let sum = own.f_mul_scalar(share)?.f_add(&other.f_mul_scalar(1.0 - share)?)?;
+            return Ok(BatchLoss { sum, units: labels.len() as f64 });
+        }
         if self.reversed.is_none() {
             let sum = softmax_loss_with(loss, logits, &targets, &options)?.sum;
             return Ok(BatchLoss { sum, units: labels.len() as f64 });

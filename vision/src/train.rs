@@ -249,6 +249,11 @@ impl Prepared {
             batch_size: flags.train.batch_size,
             epochs,
             loss_path: flags.train.loss_path,
+            mixing: match trained {
+                Trained::All => flags.method.mixing(self.compute.group.seed(flags.train.seed)),
+                // The second stage learns from images as they are.
+                _ => None,
+            },
             precision: self.compute.precision,
             device: self.compute.device,
             seed: flags.train.seed,

@@ -21,7 +21,7 @@ use crate::optimiser::{Optimiser, freeze};
 use crate::progress::{Pace, Progress};
 use crate::run_folder::RunFolder;
 use crate::schedule::{Decay, Position};
-use crate::seeding::{Stream, derive, seed_libtorch};
+use crate::seeding::{Stream, seed_libtorch};
 use crate::state::{LossSum, TrainState};
 use crate::task::{self, BatchLoss, Share, Task};
 
@@ -330,7 +330,7 @@ impl Fit<'_> {
     /// One step with the gradient of all of these batches: that of the sum of their losses over the sum of their units.
     fn step(&mut self, batches: &[Share], count: usize, window: &mut Window) -> Result<Step, TrainError> {
         let TrainState { epoch, batch: first, step, .. } = self.state;
-        seed_libtorch(self.process_seed(), Stream::Step, step);
+        seed_libtorch(self.group.seed(self.config.seed), Stream::Step, step);
         let mut added = Added::default();
         for (batch, number) in batches.iter().zip(first + 1..) {
             let at = task::Step { epoch, phase: self.config.phase(epoch), step };
@@ -430,14 +430,6 @@ impl Fit<'_> {
     /// What the loss is multiplied by before the backward pass.
     fn loss_factor(&self) -> f64 {
         if self.config.scale_loss { self.state.loss_scale.factor() } else { 1.0 }
-    }
-
-    /// The seed of what may differ between processes, dropout say; that of the run in the first.
-    fn process_seed(&self) -> u64 {
-        match self.group.rank() {
-            0 => self.config.seed,
-            rank => derive(self.config.seed, Stream::Process, rank as u64),
-        }
     }
 
     /// Whether any process has been asked to stop.

@@ -13,6 +13,8 @@ use std::time::Duration;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
+use crate::seeding::{Stream, derive};
+
 pub use launch::Launch;
 pub use reducer::Reducer;
 
@@ -166,6 +168,14 @@ impl Group {
     /// This process among those of its machine, from 0.
     pub fn local_rank(&self) -> usize {
         self.local_rank
+    }
+
+    /// A seed for what should differ between processes (dropout, say) from that of the run, which is the first process's.
+    pub fn seed(&self, seed: u64) -> u64 {
+        match self.rank {
+            0 => seed,
+            rank => derive(seed, Stream::Process, rank as u64),
+        }
     }
 
     /// Whether this process writes the run folder, reports and evaluates.
