@@ -6,6 +6,7 @@ mod eval;
 mod failure;
 mod loss_flags;
 mod losses;
+mod manual;
 mod output;
 
 #[cfg(feature = "training")]

@@ -16,6 +16,10 @@ use crate::failure::{AlreadyTold, UsageError};
 
 /// How long the others may take to end by themselves once one has failed.
 const GRACE: Duration = Duration::from_secs(5);
+/// Tells a process that it is one of ours.
+const OURS: &str = "TOOLKIT_LAUNCHED";
+/// The exit code, between us, of a process that lost the others.
+const LOST: u8 = 76;
 /// How often they are looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -99,7 +103,7 @@ fn start(verb: &str, args: &[OsString], processes: usize) -> anyhow::Result<Vec<
         let place = [("RANK", rank), ("WORLD_SIZE", processes), ("LOCAL_RANK", rank), ("LOCAL_WORLD_SIZE", processes)];
         command.envs(place.map(|(name, value)| (name, value.to_string())));
         command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
-        command.env_remove("TORCHELASTIC_USE_AGENT_STORE");
+        command.env(OURS, "1").env_remove("TORCHELASTIC_USE_AGENT_STORE");
         if rank > 0 {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         }
@@ -157,14 +161,14 @@ fn blame(workers: Vec<Worker>) -> anyhow::Error {
     for worker in workers {
         let said = worker.said.and_then(|said| said.join().ok()).unwrap_or_default();
         let Some(status) = worker.status.filter(|status| !status.success()) else { continue };
-        // One that lost the others is not the one at fault, nor is one that we ended ourselves.
-        let lost = said.contains("lost the others") || (worker.rank == 0 && status.code() == Some(1));
+        // One that lost the others is not the one at fault.
+        let lost = status.code() == Some(i32::from(LOST));
         ends.push((lost, worker.rank, status, said));
     }
     ends.sort_by_key(|(lost, rank, ..)| (*lost, *rank));
     let Some((_, rank, status, said)) = ends.into_iter().next() else { return AlreadyTold(1).into() };
-    if rank == 0 && status.code().is_some() {
-        return AlreadyTold(status.code().unwrap_or(1) as u8).into();
+    if let (0, Some(code)) = (rank, status.code()) {
+        return AlreadyTold(if code == i32::from(LOST) { 1 } else { code as u8 }).into();
     }
     eprint!("{said}");
     match (status.signal(), status.code()) {
@@ -176,6 +180,11 @@ fn blame(workers: Vec<Worker>) -> anyhow::Error {
             AlreadyTold(code.unwrap_or(1) as u8).into()
         }
     }
+}
+
+/// The exit code of a process that lost the others, where we are who looks at it.
+pub fn lost_code() -> u8 {
+    if std::env::var_os(OURS).is_some() { LOST } else { 1 }
 }
 
 /// The arguments of one process.
