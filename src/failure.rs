@@ -4,8 +4,6 @@ use std::io;
 use std::process::ExitCode;
 
 use imbalance_core::host::FindError;
-#[cfg(feature = "training")]
-use imbalance_train::group::GroupError;
 
 /// The arguments were at fault, in a way that clap cannot know.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +65,6 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         }
         #[cfg(feature = "training")]
         if let Some(train) = cause.downcast_ref::<imbalance_train::TrainError>() {
-            if let imbalance_train::TrainError::Group(GroupError::Lost { .. }) = train {
-                return crate::processes::lost_code();
-            }
             return train.exit_code();
         }
         #[cfg(feature = "training")]

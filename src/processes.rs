@@ -10,16 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use imbalance_train::Interrupt;
-use imbalance_train::group::{GroupError, Launch};
+use imbalance_train::group::{GroupError, LAUNCHED, LOST, Launch};
 
 use crate::failure::{AlreadyTold, UsageError};
 
 /// How long the others may take to end by themselves once one has failed.
 const GRACE: Duration = Duration::from_secs(5);
-/// Tells a process that it is one of ours.
-const OURS: &str = "TOOLKIT_LAUNCHED";
-/// The exit code, between us, of a process that lost the others.
-const LOST: u8 = 76;
 /// How often they are looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -103,7 +99,7 @@ fn start(verb: &str, args: &[OsString], processes: usize) -> anyhow::Result<Vec<
         let place = [("RANK", rank), ("WORLD_SIZE", processes), ("LOCAL_RANK", rank), ("LOCAL_WORLD_SIZE", processes)];
         command.envs(place.map(|(name, value)| (name, value.to_string())));
         command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
-        command.env(OURS, "1").env_remove("TORCHELASTIC_USE_AGENT_STORE");
+        command.env(LAUNCHED, "1").env_remove("TORCHELASTIC_USE_AGENT_STORE");
         if rank > 0 {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         }
@@ -180,11 +176,6 @@ fn blame(workers: Vec<Worker>) -> anyhow::Error {
             AlreadyTold(code.unwrap_or(1) as u8).into()
         }
     }
-}
-
-/// The exit code of a process that lost the others, where we are who looks at it.
-pub fn lost_code() -> u8 {
-    if std::env::var_os(OURS).is_some() { LOST } else { 1 }
 }
 
 /// The arguments of one process.
