@@ -15,9 +15,11 @@ fn every_shell_gets_a_script_that_knows_the_subcommands() {
 #[test]
 fn bash_takes_the_script() {
     let script = succeeds(toolkit().args(["completions", "bash"]));
-    let completed = format!(
-        "{script}\nCOMP_WORDS=(toolkit los); COMP_CWORD=1; _toolkit toolkit los toolkit; echo ${{COMPREPLY[0]}}"
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("toolkit.bash");
+    std::fs::write(&file, script).unwrap();
+    let asked = "COMP_WORDS=(toolkit los); COMP_CWORD=1; _toolkit toolkit los toolkit; echo ${COMPREPLY[0]}";
+    let completed = format!(". {}; {asked}", file.display());
     let output = std::process::Command::new("bash").args(["-c", &completed]).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "losses\n");
 }
