@@ -134,7 +134,7 @@ fn detectors_and_classifiers_train_with_two_processes() {
         let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         [first["loss"].as_f64().unwrap(), first["gradient_norm"].as_f64().unwrap()]
     };
-    // Its normalisations are frozen, so that nothing but the losses' normaliser joins the images of a batch. All images have
+    // Normalisations are affine maps here, so that nothing but the losses' normaliser joins the images of a batch. All images have
     // one size.
     let detection =
         ["--iterations", "2", "--eval-every", "2", "--batch-size", "4", "--short-sides", "64", "--short-side"];
