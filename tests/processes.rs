@@ -136,8 +136,20 @@ fn detectors_and_classifiers_train_with_two_processes() {
     };
     // Normalisations are affine maps here, so that nothing but the losses' normaliser joins the images of a batch. All images have
     // one size.
-    let detection =
-        ["--iterations", "2", "--eval-every", "2", "--batch-size", "4", "--short-sides", "64", "--short-side"];
+    std::fs::write(folder.path().join("affine.toml"), "train-norm = false\n").unwrap();
+    let detection = [
+        "--config",
+        "affine.toml",
+        "--iterations",
+        "2",
+        "--eval-every",
+        "2",
+        "--batch-size",
+        "4",
+        "--short-sides",
+        "64",
+        "--short-side",
+    ];
     let detection = [&detection[..], &["64", "--channels", "8", "--tower", "1", "--warmup-steps", "2"]].concat();
     let (one, two) = (train("detection", &detection, "d1", "1"), train("detection", &detection, "d2", "2"));
     for (one, two) in one.iter().zip(two) {

@@ -235,9 +235,9 @@ fn bad_input_is_named() {
 fn ways_to_train_are_gone_on_from_too() {
     let lab = Lab::new();
     // All that a checkpoint must hold beside weights, and all that a step draws.
-    let flags = ["--optimiser", "adamw", "--lr", "0.01", "--ema-decay", "0.9", "--mixup", "0.4", "--cutmix", "1"];
+    let flags = ["--optimiser", "adamw", "--lr", "0.002", "--ema-decay", "0.9", "--mixup", "0.4", "--cutmix", "1"];
     let flags = [&flags[..], &["--layer-lr", "layer1=0.1,fc=2", "--freeze", "conv1"]].concat();
-    let flags = [&flags[..], &["--precision", "float16", "--lr-batch", "8", "--warmup-epochs", "1"]].concat();
+    let flags = [&flags[..], &["--lr-batch", "8", "--warmup-epochs", "1"]].concat();
     succeeds(&mut lab.train("whole", &flags));
     succeeds(&mut lab.train("longer", &[&flags[..], &["--epochs", "1"]].concat()));
     succeeds(&mut lab.train("longer", &[&flags[..], &["--resume"]].concat()));
