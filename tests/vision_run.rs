@@ -256,7 +256,8 @@ fn ways_to_train_are_gone_on_from_too() {
     assert_eq!(of("model.conv1."), of("ema.conv1."));
     assert_ne!(of("model.fc."), of("ema.fc."));
     // Results are those of the averaged weights.
-    let evaluated = json(&mut lab.verb(&["evaluate", "whole", "--checkpoint", "last", "--json"]));
+    let evaluated =
+        json(&mut lab.verb(&["evaluate", "whole", "--checkpoint", "whole/checkpoints/last.safetensors", "--json"]));
     let results = lab.json("whole/results.json");
     assert_eq!(find(&evaluated, "all"), find(&results["scores"], "all"));
 }
