@@ -21,7 +21,8 @@ pub fn command() -> Command {
         .subcommand(crate::dialogue::command())
         .subcommand(crate::vision::command())
         .subcommand(crate::detection::command())
-        .subcommand(crate::data::command());
+        .subcommand(crate::data::command())
+        .subcommand(crate::reproduce::command());
     command.subcommand(losses::command()).subcommand(eval_command()).subcommand(bench::command())
 }
 
@@ -47,6 +48,8 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
                 Some(("bench", matches)) => bench::run(matches),
                 #[cfg(feature = "training")]
                 Some(("data", matches)) => crate::data::run(matches),
+                #[cfg(feature = "training")]
+                Some(("reproduce", matches)) => crate::reproduce::run(matches),
                 _ => Ok(()),
             }
         }

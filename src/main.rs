@@ -9,6 +9,8 @@ mod losses;
 mod output;
 
 #[cfg(feature = "training")]
+mod child;
+#[cfg(feature = "training")]
 mod data;
 #[cfg(feature = "training")]
 mod detection;
@@ -18,6 +20,8 @@ mod dialogue;
 mod front_end;
 #[cfg(feature = "training")]
 mod recipe;
+#[cfg(feature = "training")]
+mod reproduce;
 #[cfg(feature = "training")]
 mod sweep;
 #[cfg(feature = "training")]

@@ -10,7 +10,7 @@ mod gallery;
 mod install;
 mod list;
 mod new;
-mod plot;
+pub mod plot;
 mod remove;
 mod show;
 mod text;

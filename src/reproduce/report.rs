@@ -1,0 +1,386 @@
+//! Ours beside the paper's: as text, Markdown and JSON.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use imbalance_evaluation::Spread;
+use serde::Serialize;
+
+use super::data::Missing;
+use super::execute::{Execution, Results};
+use super::plan::{Group, Plan};
+use super::spec::{Better, Column, Drawing, Row, paper_mean};
+use super::words;
+use crate::child;
+
+/// A table or figure, as far as it could be made.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// `table-1`, say.
+    pub name: String,
+    /// What it shows.
+    pub title: String,
+    /// Where in the paper it is.
+    pub section: String,
+    /// The scale.
+    pub scale: &'static str,
+    /// Whether the numbers can be compared with the paper's.
+    pub comparable: bool,
+    /// What differs from the paper's setting.
+    pub differs: Vec<String>,
+    /// What the paper leaves open, and what is done then.
+    pub notes: Vec<String>,
+    /// What the numbers are.
+    pub columns: Vec<Column>,
+    /// The methods.
+    pub rows: Vec<RowReport>,
+    /// Data that are not there.
+    pub missing: Vec<Missing>,
+    /// The folder of the runs.
+    pub runs: PathBuf,
+    /// Pictures that were drawn.
+    pub figure: Vec<PathBuf>,
+}
+
+/// A method.
+#[derive(Debug, Serialize)]
+pub struct RowReport {
+    /// Its name for `--only`.
+    pub id: String,
+    /// Its name in the paper.
+    pub name: String,
+    /// What became of it.
+    pub status: String,
+    /// A number for each column.
+    pub cells: Vec<Cell>,
+    /// Folders of the finished runs that the numbers are of.
+    pub runs: Vec<PathBuf>,
+}
+
+/// A number.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    /// As in the paper, `-` for none.
+    pub paper: String,
+    /// Mean and standard deviation over our runs.
+    pub ours: Option<Spread>,
+    /// The number of each run, by rising seed.
+    pub values: Vec<f64>,
+    /// Our mean less the paper's.
+    pub difference: Option<f64>,
+}
+
+impl Report {
+    /// What is there of a plan's table.
+    ///
+    /// # Errors
+    /// Results that cannot be read.
+    pub fn new(plan: &Plan, execution: &Execution) -> anyhow::Result<Self> {
+        let mut results = Results::default();
+        let counted = match (plan.spec.figure, plan.found.get("convai2")) {
+            (Some(Drawing::WordFrequencies), Some(found)) => Some(words::Words::count(&found.path)?),
+            _ => None,
+        };
+        let spec = &plan.spec;
+        let rows = spec.rows.iter().enumerate().map(|(at, row)| match &counted {
+            Some(words) => Ok(of_words(row, words.bars()[at])),
+            None => row_report(plan, execution, &mut results, at),
+        });
+        let rows = rows.collect::<anyhow::Result<_>>()?;
+        let mut notes = spec.note.clone();
+        notes.extend(counted.map(|words| words.note()));
+        Ok(Self {
+            name: spec.name.clone(),
+            title: spec.title.clone(),
+            section: spec.section.clone(),
+            scale: plan.scale.name(),
+            comparable: plan.comparable,
+            differs: plan.differs.clone(),
+            notes,
+            columns: spec.columns.clone(),
+            rows,
+            missing: plan.missing.clone(),
+            runs: plan.runs.clone(),
+            figure: Vec::new(),
+        })
+    }
+
+    /// Whether any number is ours.
+    pub fn has_results(&self) -> bool {
+        self.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.ours.is_some())
+    }
+
+    /// For a terminal.
+    pub fn text(&self) -> String {
+        let mut text = self.heading() + "\n\n" + &aligned(&self.lines());
+        for (title, items) in self.remarks() {
+            text += &format!("\n{title}\n");
+            text.extend(items.iter().map(|item| format!("  {item}\n")));
+        }
+        for path in &self.figure {
+            text += &format!("\n{}", path.display());
+        }
+        if !self.figure.is_empty() {
+            text.push('\n');
+        }
+        text + &format!("\nruns: {}\n", self.runs.display())
+    }
+
+    /// The same as a page.
+    pub fn markdown(&self) -> String {
+        let escaped = |text: &String| text.replace('|', "\\|").replace('*', "\\*");
+        let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(escaped).collect::<Vec<_>>().join(" | "));
+        let lines = self.lines();
+        let mut text = format!("# {}\n\n", self.heading());
+        if let [groups, names, rows @ ..] = lines.as_slice() {
+            let titles = groups.iter().zip(names).map(|(group, name)| format!("{group} {name}").trim().to_owned());
+            let titles: Vec<String> = titles.collect();
+            text += &line(&titles);
+            text += &format!("|{}\n", "---|".repeat(titles.len()));
+            text.extend(rows.iter().map(|row| line(row)));
+        }
+        for (title, items) in self.remarks() {
+            text += &format!("\n{title}\n\n");
+            text.extend(items.iter().map(|item| format!("- {}\n", escaped(item))));
+        }
+        for path in self.figure.iter().filter(|path| path.extension().is_some_and(|end| end == "svg")) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            text += &format!("\n![{}]({name})\n", self.title);
+        }
+        text
+    }
+
+    fn heading(&self) -> String {
+        let name = self.name.replace("table-", "Table ").replace("figure-", "Figure ");
+        format!("{name}: {} ({} scale; {})", self.title, self.scale, at_section(&self.section))
+    }
+
+    /// Two lines of headings, then the rows; of columns that nothing of ours is in, only the paper's numbers.
+    fn lines(&self) -> Vec<Vec<String>> {
+        let ours = |at: usize| self.rows.iter().any(|row| row.cells[at].ours.is_some());
+        let (mut groups, mut names) = (vec![String::new()], vec!["method".to_owned()]);
+        for (at, column) in self.columns.iter().enumerate() {
+            let better = if column.better == Better::Lower { " (lower is better)" } else { "" };
+            groups.push(format!("{}{better}", column.name));
+            names.push("paper".into());
+            if ours(at) {
+                groups.extend([column.name.clone(), column.name.clone()]);
+                names.extend(["ours".into(), "difference".into()]);
+            }
+        }
+        groups.push(String::new());
+        names.push("status".into());
+        let mut lines = vec![groups, names];
+        for row in &self.rows {
+            let mut line = vec![row.name.clone()];
+            for (at, (cell, column)) in row.cells.iter().zip(&self.columns).enumerate() {
+                line.push(cell.paper.clone());
+                if ours(at) {
+                    line.extend(cell.shown(column.digits));
+                }
+            }
+            line.push(row.status.clone());
+            lines.push(line);
+        }
+        lines
+    }
+
+    /// What stands below the table.
+    fn remarks(&self) -> Vec<(&'static str, Vec<String>)> {
+        let differs = match (self.scale, self.comparable) {
+            ("quick", _) => "Quick scale: not comparable with the paper's numbers. What differs:",
+            (_, false) => "Not comparable with the paper's numbers. What differs:",
+            _ => "What differs from the paper's setting:",
+        };
+        let missing = self.missing.iter().map(|set| {
+            format!("{}: {}; looked for {} in the folder of --data; {}", set.id, set.title, set.wanted, set.get)
+        });
+        let all =
+            [(differs, self.differs.clone()), ("Missing data:", missing.collect()), ("Notes:", self.notes.clone())];
+        all.into_iter().filter(|(_, items)| !items.is_empty()).collect()
+    }
+}
+
+/// `section 5.2` or `appendix C`.
+pub fn at_section(section: &str) -> String {
+    if section.starts_with("appendix") { section.to_owned() } else { format!("section {section}") }
+}
+
+impl Cell {
+    fn new(paper: &str, values: &[f64]) -> Self {
+        let ours = Spread::of(values);
+        let difference = ours.and_then(|ours| Some(ours.mean - paper_mean(paper)?));
+        Self { paper: paper.to_owned(), ours, values: values.to_vec(), difference }
+    }
+
+    /// Ours and the difference.
+    fn shown(&self, digits: usize) -> [String; 2] {
+        let ours = self.ours.map_or_else(
+            || "-".to_owned(),
+            |ours| match ours.sd {
+                Some(sd) => format!("{:.digits$} ± {sd:.digits$}", ours.mean),
+                None => format!("{:.digits$}", ours.mean),
+            },
+        );
+        let difference = self.difference.map(|difference| format!("{difference:+.digits$}").replace('-', "\u{2212}"));
+        [ours, difference.unwrap_or_else(|| "-".to_owned())]
+    }
+}
+
+fn of_words(row: &Row, types: usize) -> RowReport {
+    RowReport {
+        id: row.id.clone(),
+        name: row.name.clone(),
+        status: "counted".into(),
+        cells: row.paper.iter().map(|paper| Cell::new(paper, &[types as f64])).collect(),
+        runs: Vec::new(),
+    }
+}
+
+fn row_report(plan: &Plan, execution: &Execution, results: &mut Results, at: usize) -> anyhow::Result<RowReport> {
+    let row = &plan.spec.rows[at];
+    let groups: Vec<&Group> = plan.groups.iter().filter(|group| group.row == at).collect();
+    let counts = |folder: &PathBuf| child::is_finished(folder) && !execution.others.contains_key(folder);
+    let folders = |group: &Group| -> Vec<PathBuf> {
+        group.trainings.iter().map(|training| training.folder.clone()).filter(counts).collect()
+    };
+    let mut cells = Vec::new();
+    for (column, paper) in plan.spec.columns.iter().zip(&row.paper) {
+        let group = groups.iter().find(|group| group.variant == column.variant);
+        let mut values = Vec::new();
+        for folder in group.map(|group| folders(group)).unwrap_or_default() {
+            values.extend(number(results.of(&folder)?, column).with_context(|| folder.display().to_string())?);
+        }
+        cells.push(Cell::new(paper, &values));
+    }
+    let status = match &row.absent {
+        Some(what) => format!("not in the toolkit ({what})"),
+        None => status(&groups, execution, |group| folders(group).len()),
+    };
+    let runs = groups.iter().flat_map(|group| folders(group)).collect();
+    Ok(RowReport { id: row.id.clone(), name: row.name.clone(), status, cells, runs })
+}
+
+/// The number of `column` in a run's results; none where the run has none, as for a group without classes.
+fn number(results: &serde_json::Value, column: &Column) -> anyhow::Result<Option<f64>> {
+    let found = column.metric.split('.').try_fold(results, |value, key| value.get(key));
+    let found = found.with_context(|| format!("results.json has no `{}`", column.metric))?;
+    Ok(found.as_f64().map(|number| number * column.factor))
+}
+
+/// What became of the variants of a row, those of one fate together.
+fn status(groups: &[&Group], execution: &Execution, finished: impl Fn(&Group) -> usize) -> String {
+    let fate = |group: &Group| {
+        let (done, all) = (finished(group), group.trainings.len());
+        let failed = group.trainings.iter().any(|training| execution.failure(&training.folder).is_some());
+        let other = group.trainings.iter().any(|training| execution.others.contains_key(&training.folder));
+        let seeds = if all == 1 { "" } else { " seeds" };
+        match done {
+            // Before what else there is to say: this is shown.
+            _ if done == all && all > 1 => format!("{all}{seeds}"),
+            _ if done == all => "done".to_owned(),
+            0 if failed => "failed".to_owned(),
+            0 if other => "other settings".to_owned(),
+            0 if !group.missing.is_empty() => format!("missing {}", group.missing.join(", ")),
+            0 => "not run".to_owned(),
+            _ if failed => format!("{done} of {all}{seeds}, failed"),
+            _ => format!("{done} of {all}{seeds}"),
+        }
+    };
+    let mut fates: Vec<(String, Vec<&str>)> = Vec::new();
+    for group in groups {
+        let fate = fate(group);
+        match fates.iter_mut().find(|(known, _)| *known == fate) {
+            Some((_, variants)) => variants.push(&group.variant),
+            None => fates.push((fate, vec![&group.variant])),
+        }
+    }
+    match fates.as_slice() {
+        [(one, _)] => one.clone(),
+        _ => fates.iter().map(|(fate, of)| format!("{}: {fate}", of.join(", "))).collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// The first and the last column to the left, the others to the right. Of headings that repeat the one before, the first
+/// stands.
+fn aligned(lines: &[Vec<String>]) -> String {
+    let Some((groups, rest)) = lines.split_first() else { return String::new() };
+    let columns = groups.len();
+    let width = |lines: &[Vec<String>], at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
+    let mut widths: Vec<usize> = (0..columns).map(|at| width(rest, at)).collect();
+    // A heading runs over the columns that it is of.
+    let mut heads: Vec<(usize, usize)> = Vec::new();
+    for at in 0..columns {
+        match heads.last_mut() {
+            Some((start, end)) if groups[*start] == groups[at] && !groups[at].is_empty() => *end = at,
+            _ => heads.push((at, at)),
+        }
+    }
+    for &(start, end) in &heads {
+        let room: usize = widths[start..=end].iter().sum::<usize>() + 2 * (end - start);
+        widths[end] += groups[start].chars().count().saturating_sub(room);
+    }
+    let mut text = String::new();
+    for &(start, end) in &heads {
+        let room: usize = widths[start..=end].iter().sum::<usize>() + 2 * (end - start);
+        let gap = if start == 0 { "" } else { "  " };
+        text += &format!("{gap}{:>room$}", groups[start]);
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    for line in rest {
+        for (at, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            match at {
+                0 => text += &format!("{cell:width$}"),
+                _ if at + 1 == columns => text += &format!("  {cell}"),
+                _ => text += &format!("  {cell:>width$}"),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_by_hand() {
+        // Mean 71, squares 1 + 1 over 1.
+        let cell = Cell::new("71.4/0.5", &[70.0, 72.0]);
+        assert_eq!(cell.ours, Some(Spread { mean: 71.0, sd: Some(2.0_f64.sqrt()) }));
+        assert!((cell.difference.unwrap() + 0.4).abs() < 1e-12);
+        assert_eq!(cell.shown(2), ["71.00 ± 1.41", "\u{2212}0.40"]);
+        assert_eq!(Cell::new("-", &[70.0]).shown(1), ["70.0", "-"]);
+        assert_eq!(Cell::new("1.17", &[]).shown(1), ["-", "-"]);
+    }
+
+    #[test]
+    fn numbers_are_found_by_their_keys() {
+        let results = serde_json::json!({ "scores": { "stats": { "AP": 0.513 }, "few": null } });
+        let column = |metric: &str, factor| Column {
+            name: "x".into(),
+            metric: metric.into(),
+            factor,
+            better: Better::Higher,
+            digits: 1,
+            variant: String::new(),
+        };
+        assert!((number(&results, &column("scores.stats.AP", 100.0)).unwrap().unwrap() - 51.3).abs() < 1e-12);
+        assert_eq!(number(&results, &column("scores.few", 1.0)).unwrap(), None);
+        assert!(number(&results, &column("scores.all", 1.0)).unwrap_err().to_string().contains("`scores.all`"));
+    }
+
+    #[test]
+    fn headings_run_over_their_columns() {
+        let lines = [["", "ID-100", "ID-100", ""], ["method", "paper", "ours", "status"], ["CE", "1", "22.5", "done"]];
+        let lines: Vec<Vec<String>> = lines.map(|line| line.map(str::to_owned).to_vec()).to_vec();
+        assert_eq!(
+            aligned(&lines),
+            "             ID-100\n\
+             method  paper  ours  status\n\
+             CE          1  22.5  done\n"
+        );
+    }
+}
