@@ -13,7 +13,7 @@ mod new;
 pub mod plot;
 mod remove;
 mod show;
-mod text;
+pub mod text;
 
 use std::ffi::OsString;
 

@@ -34,14 +34,17 @@ impl Execution {
         let trainings = plan.trainings();
         let mut execution = Self::default();
         let unfinished = trainings.iter().any(|(_, training)| !child::is_finished(&training.folder));
-        let prepare = plan.prepare.as_ref().filter(|prepare| unfinished && !child::is_finished(&prepare.folder));
         execution.check_finished(plan)?;
+        if plan.prepare.as_ref().is_some_and(|prepare| execution.failure(&prepare.folder).is_some()) {
+            return Ok(execution);
+        }
+        let prepare = plan.prepare.as_ref().filter(|prepare| unfinished && !child::is_finished(&prepare.folder));
         // From here on Ctrl-C is passed on to the training, which saves its state.
         let interrupt = if unfinished { Interrupt::install()? } else { Interrupt::manual() };
         if let Some(prepare) = prepare {
             say(quiet, &format!("first, what all rows start from: {}", prepare.folder.display()));
             execution.run(plan.task(), prepare, &interrupt)?;
-            if !execution.failures.is_empty() || execution.interrupted {
+            if execution.failure(&prepare.folder).is_some() || execution.interrupted {
                 return Ok(execution);
             }
         }
@@ -64,23 +67,30 @@ impl Execution {
 
     /// Runs that are finished with other settings do not count; where they are in the way of what is asked for, that failed.
     fn check_finished(&mut self, plan: &Plan) -> anyhow::Result<()> {
-        for group in &plan.groups {
-            for training in group.trainings.iter().filter(|training| child::is_finished(&training.folder)) {
-                let folder = &training.folder;
-                let Some(difference) = settings::difference(plan.task(), &training.args, folder)? else { continue };
-                if group.chosen && !self.others.contains_key(folder) {
-                    let why = format!("finished with other settings: {difference}; remove it, or give another --run");
-                    self.failures.push((folder.clone(), why));
-                }
-                self.others.insert(folder.clone(), difference);
+        let wanted = !plan.trainings().is_empty();
+        let prepare = plan.prepare.iter().map(|training| (training, wanted));
+        let of_rows =
+            plan.groups.iter().flat_map(|group| group.trainings.iter().map(|training| (training, group.chosen)));
+        for (training, chosen) in prepare.chain(of_rows) {
+            let folder = &training.folder;
+            if !child::is_finished(folder) || self.others.contains_key(folder) {
+                continue;
             }
+            let Some(difference) = settings::difference(plan.task(), &training.args, folder)? else { continue };
+            if chosen {
+                let why = format!("finished with other settings: {difference}; remove it, or give another --run");
+                self.fail(training, why);
+            }
+            self.others.insert(folder.clone(), difference);
         }
         Ok(())
     }
 
     fn run(&mut self, task: Task, training: &Training, interrupt: &Interrupt) -> anyhow::Result<()> {
-        if let Some(parent) = training.folder.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("{}: cannot be created", parent.display()))?;
+        let parent = training.folder.parent().unwrap_or(Path::new("."));
+        if let Err(error) = std::fs::create_dir_all(parent) {
+            self.fail(training, format!("{} cannot be created: {error}", parent.display()));
+            return Ok(());
         }
         match train(task, training, interrupt)? {
             (Ended::Finished, _) => {}

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
@@ -83,7 +84,8 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
 pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     for (row, training, missing) in all(plan) {
-        settings::resolved(plan.task(), &training.args)?;
+        let of = || format!("{} {row}", plan.spec.name);
+        settings::resolved(plan.task(), &training.args).with_context(of)?;
         lines.push((row, training, missing));
     }
     let mut out = std::io::stdout().lock();

@@ -12,6 +12,7 @@ use super::plan::{Group, Plan};
 use super::spec::{Better, Column, Drawing, Row, paper_mean};
 use super::words;
 use crate::child;
+use crate::losses::text::hanging;
 
 /// A table or figure, as far as it could be made.
 #[derive(Debug, Serialize)]
@@ -115,7 +116,7 @@ impl Report {
         let mut text = self.heading() + "\n\n" + &aligned(&self.lines());
         for (title, items) in self.remarks() {
             text += &format!("\n{title}\n");
-            text.extend(items.iter().map(|item| format!("  {item}\n")));
+            text.extend(items.iter().map(|item| hanging("  ", item) + "\n"));
         }
         for path in &self.figure {
             text += &format!("\n{}", path.display());
@@ -324,7 +325,8 @@ fn aligned(lines: &[Vec<String>]) -> String {
     for &(start, end) in &heads {
         let room: usize = widths[start..=end].iter().sum::<usize>() + 2 * (end - start);
         let gap = if start == 0 { "" } else { "  " };
-        text += &format!("{gap}{:>room$}", groups[start]);
+        text += gap;
+        text += &if start == end { format!("{:>room$}", groups[start]) } else { format!("{:^room$}", groups[start]) };
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -378,7 +380,7 @@ mod tests {
         let lines: Vec<Vec<String>> = lines.map(|line| line.map(str::to_owned).to_vec()).to_vec();
         assert_eq!(
             aligned(&lines),
-            "             ID-100\n\
+            "          ID-100\n\
              method  paper  ours  status\n\
              CE          1  22.5  done\n"
         );
