@@ -19,7 +19,7 @@ use crate::child::{self, Ended};
 pub struct Execution {
     /// Folder and reason of each that failed, in order.
     pub failures: Vec<(PathBuf, String)>,
-    /// Folders of runs that are finished with other settings than the table's, and what differs.
+    /// Folders of runs with other settings than the table's, and what differs.
     pub others: BTreeMap<PathBuf, String>,
     /// Whether the user stopped it; what comes after was not begun.
     pub interrupted: bool,
@@ -34,7 +34,7 @@ impl Execution {
         let trainings = plan.trainings();
         let mut execution = Self::default();
         let unfinished = trainings.iter().any(|(_, training)| !child::is_finished(&training.folder));
-        execution.check_finished(plan)?;
+        execution.check_settings(plan)?;
         if plan.prepare.as_ref().is_some_and(|prepare| execution.failure(&prepare.folder).is_some()) {
             return Ok(execution);
         }
@@ -49,7 +49,7 @@ impl Execution {
             }
         }
         for (at, (group, training)) in trainings.iter().enumerate() {
-            if child::is_finished(&training.folder) {
+            if child::is_finished(&training.folder) || execution.others.contains_key(&training.folder) {
                 continue;
             }
             let row = &plan.spec.rows[group.row];
@@ -65,20 +65,22 @@ impl Execution {
         Ok(execution)
     }
 
-    /// Runs that are finished with other settings do not count; where they are in the way of what is asked for, that failed.
-    fn check_finished(&mut self, plan: &Plan) -> anyhow::Result<()> {
+    /// Runs with other settings do not count; where they are in the way of what is asked for, that failed. Those that are not
+    /// finished would go on with some settings changed, such as the epochs, and be neither.
+    fn check_settings(&mut self, plan: &Plan) -> anyhow::Result<()> {
         let wanted = !plan.trainings().is_empty();
         let prepare = plan.prepare.iter().map(|training| (training, wanted));
         let of_rows =
             plan.groups.iter().flat_map(|group| group.trainings.iter().map(|training| (training, group.chosen)));
         for (training, chosen) in prepare.chain(of_rows) {
             let folder = &training.folder;
-            if !child::is_finished(folder) || self.others.contains_key(folder) {
+            if !settings::are_stored(folder) || self.others.contains_key(folder) {
                 continue;
             }
             let Some(difference) = settings::difference(plan.task(), &training.args, folder)? else { continue };
             if chosen {
-                let why = format!("finished with other settings: {difference}; remove it, or give another --run");
+                let what = if child::is_finished(folder) { "finished" } else { "begun" };
+                let why = format!("{what} with other settings: {difference}; remove it, or give another --run");
                 self.fail(training, why);
             }
             self.others.insert(folder.clone(), difference);

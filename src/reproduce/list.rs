@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 
-use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
@@ -12,6 +11,7 @@ use super::report::at_section;
 use super::settings;
 use super::spec::Spec;
 use crate::child;
+use crate::failure::UsageError;
 
 /// The flags of `list`.
 pub fn command() -> Command {
@@ -84,8 +84,8 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
 pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     for (row, training, missing) in all(plan) {
-        let of = || format!("{} {row}", plan.spec.name);
-        settings::resolved(plan.task(), &training.args).with_context(of)?;
+        let name = format!("{} {row}", plan.spec.name);
+        settings::resolved(plan.task(), &training.args).map_err(|error| named(error, name.trim_end()))?;
         lines.push((row, training, missing));
     }
     let mut out = std::io::stdout().lock();
@@ -123,6 +123,19 @@ pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
         writeln!(out, "# missing {}: {}; {}", set.id, set.wanted, set.get)?;
     }
     Ok(())
+}
+
+/// `error` with the row that it is of, which clap's own text would hide.
+fn named(error: anyhow::Error, row: &str) -> anyhow::Error {
+    match error.downcast_ref::<clap::Error>() {
+        Some(usage) => {
+            let text = usage.to_string();
+            let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
+            let said = said.join(" ").trim().trim_start_matches("error: ").to_owned();
+            UsageError(format!("{row}: {said}")).into()
+        }
+        None => error.context(row.to_owned()),
+    }
 }
 
 /// Row, training and missing data of all that is chosen, in order.

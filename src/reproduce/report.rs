@@ -14,6 +14,9 @@ use super::words;
 use crate::child;
 use crate::losses::text::hanging;
 
+/// Heading of the column that says what became of a row.
+const STATUS: &str = "status";
+
 /// A table or figure, as far as it could be made.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -39,6 +42,8 @@ pub struct Report {
     pub missing: Vec<Missing>,
     /// The folder of the runs.
     pub runs: PathBuf,
+    /// The row that others are compared with.
+    pub baseline: Option<String>,
     /// Pictures that were drawn.
     pub figure: Vec<PathBuf>,
 }
@@ -69,6 +74,10 @@ pub struct Cell {
     pub values: Vec<f64>,
     /// Our mean less the paper's.
     pub difference: Option<f64>,
+    /// The paper's number less that of the row that others are compared with.
+    pub paper_gain: Option<f64>,
+    /// The same of ours.
+    pub our_gain: Option<f64>,
 }
 
 impl Report {
@@ -87,7 +96,11 @@ impl Report {
             Some(words) => Ok(of_words(row, words.bars()[at])),
             None => row_report(plan, execution, &mut results, at),
         });
-        let rows = rows.collect::<anyhow::Result<_>>()?;
+        let mut rows: Vec<RowReport> = rows.collect::<anyhow::Result<_>>()?;
+        if let Some(base) = rows.iter().find(|row| Some(&row.id) == spec.baseline.as_ref()).map(|row| row.cells.clone())
+        {
+            rows.iter_mut().flat_map(|row| row.cells.iter_mut().zip(&base)).for_each(|(cell, base)| cell.compare(base));
+        }
         let mut notes = spec.note.clone();
         notes.extend(counted.map(|words| words.note()));
         Ok(Self {
@@ -102,6 +115,7 @@ impl Report {
             rows,
             missing: plan.missing.clone(),
             runs: plan.runs.clone(),
+            baseline: spec.baseline.clone(),
             figure: Vec::new(),
         })
     }
@@ -114,6 +128,7 @@ impl Report {
     /// For a terminal.
     pub fn text(&self) -> String {
         let mut text = self.heading() + "\n\n" + &aligned(&self.lines());
+        text.extend(self.gains().map(|gains| format!("\n{}", aligned(&gains))));
         for (title, items) in self.remarks() {
             text += &format!("\n{title}\n");
             text.extend(items.iter().map(|item| hanging("  ", item) + "\n"));
@@ -131,13 +146,12 @@ impl Report {
     pub fn markdown(&self) -> String {
         let escaped = |text: &String| text.replace('|', "\\|").replace('*', "\\*");
         let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(escaped).collect::<Vec<_>>().join(" | "));
-        let lines = self.lines();
-        let mut text = format!("# {}\n\n", self.heading());
-        if let [groups, names, rows @ ..] = lines.as_slice() {
+        let mut text = format!("# {}\n", self.heading());
+        for lines in std::iter::once(self.lines()).chain(self.gains()) {
+            let [groups, names, rows @ ..] = lines.as_slice() else { continue };
             let titles = groups.iter().zip(names).map(|(group, name)| format!("{group} {name}").trim().to_owned());
             let titles: Vec<String> = titles.collect();
-            text += &line(&titles);
-            text += &format!("|{}\n", "---|".repeat(titles.len()));
+            text += &format!("\n{}|{}\n", line(&titles), "---|".repeat(titles.len()));
             text.extend(rows.iter().map(|row| line(row)));
         }
         for (title, items) in self.remarks() {
@@ -170,7 +184,7 @@ impl Report {
             }
         }
         groups.push(String::new());
-        names.push("status".into());
+        names.push(STATUS.into());
         let mut lines = vec![groups, names];
         for row in &self.rows {
             let mut line = vec![row.name.clone()];
@@ -184,6 +198,30 @@ impl Report {
             lines.push(line);
         }
         lines
+    }
+
+    /// What rows gain over the one that they are compared with, where ours of both are there: what can be compared even where
+    /// the numbers themselves cannot.
+    fn gains(&self) -> Option<Vec<Vec<String>>> {
+        let base = self.rows.iter().find(|row| Some(&row.id) == self.baseline.as_ref())?;
+        let others = self.rows.iter().filter(|row| row.id != base.id);
+        let others: Vec<_> = others.filter(|row| row.cells.iter().any(|cell| cell.our_gain.is_some())).collect();
+        let shown = |at: &usize| others.iter().any(|row| row.cells[*at].our_gain.is_some());
+        let columns: Vec<usize> = (0..self.columns.len()).filter(shown).collect();
+        let (mut groups, mut names) = (vec![String::new()], vec![format!("gain over {}", base.name)]);
+        for &at in &columns {
+            groups.extend([self.columns[at].name.clone(), self.columns[at].name.clone()]);
+            names.extend(["paper".into(), "ours".into()]);
+        }
+        let mut lines = vec![groups, names];
+        for row in &others {
+            let numbers = columns.iter().flat_map(|&at| {
+                let (cell, digits) = (&row.cells[at], self.columns[at].digits);
+                [signed(cell.paper_gain, digits), signed(cell.our_gain, digits)]
+            });
+            lines.push(std::iter::once(row.name.clone()).chain(numbers).collect());
+        }
+        (!others.is_empty()).then_some(lines)
     }
 
     /// What stands below the table.
@@ -211,7 +249,13 @@ impl Cell {
     fn new(paper: &str, values: &[f64]) -> Self {
         let ours = Spread::of(values);
         let difference = ours.and_then(|ours| Some(ours.mean - paper_mean(paper)?));
-        Self { paper: paper.to_owned(), ours, values: values.to_vec(), difference }
+        Self { paper: paper.to_owned(), ours, values: values.to_vec(), difference, paper_gain: None, our_gain: None }
+    }
+
+    fn compare(&mut self, base: &Self) {
+        let less = |own: Option<f64>, base: Option<f64>| Some(own? - base?);
+        self.paper_gain = less(paper_mean(&self.paper), paper_mean(&base.paper));
+        self.our_gain = less(self.ours.map(|ours| ours.mean), base.ours.map(|ours| ours.mean));
     }
 
     /// Ours and the difference.
@@ -223,9 +267,12 @@ impl Cell {
                 None => format!("{:.digits$}", ours.mean),
             },
         );
-        let difference = self.difference.map(|difference| format!("{difference:+.digits$}").replace('-', "\u{2212}"));
-        [ours, difference.unwrap_or_else(|| "-".to_owned())]
+        [ours, signed(self.difference, digits)]
     }
+}
+
+fn signed(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:+.digits$}").replace('-', "\u{2212}"))
 }
 
 fn of_words(row: &Row, types: usize) -> RowReport {
@@ -302,10 +349,10 @@ fn status(groups: &[&Group], execution: &Execution, finished: impl Fn(&Group) ->
     }
 }
 
-/// The first and the last column to the left, the others to the right. Of headings that repeat the one before, the first
-/// stands.
+/// The first column and one of words (whose heading is `status`) to the left, the others to the right. A heading that the next
+/// columns repeat stands over all of them.
 fn aligned(lines: &[Vec<String>]) -> String {
-    let Some((groups, rest)) = lines.split_first() else { return String::new() };
+    let Some((groups, rest)) = lines.split_first().filter(|(_, rest)| !rest.is_empty()) else { return String::new() };
     let columns = groups.len();
     let width = |lines: &[Vec<String>], at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
     let mut widths: Vec<usize> = (0..columns).map(|at| width(rest, at)).collect();
@@ -334,7 +381,7 @@ fn aligned(lines: &[Vec<String>]) -> String {
         for (at, (cell, width)) in line.iter().zip(&widths).enumerate() {
             match at {
                 0 => text += &format!("{cell:width$}"),
-                _ if at + 1 == columns => text += &format!("  {cell}"),
+                _ if rest[0][at] == STATUS => text += &format!("  {cell}"),
                 _ => text += &format!("  {cell:>width$}"),
             }
         }
@@ -354,6 +401,9 @@ mod tests {
         assert_eq!(cell.ours, Some(Spread { mean: 71.0, sd: Some(2.0_f64.sqrt()) }));
         assert!((cell.difference.unwrap() + 0.4).abs() < 1e-12);
         assert_eq!(cell.shown(2), ["71.00 ± 1.41", "\u{2212}0.40"]);
+        let mut other = Cell::new("70", &[74.5]);
+        other.compare(&cell);
+        assert!((other.paper_gain.unwrap() + 1.4).abs() < 1e-12 && other.our_gain == Some(3.5));
         assert_eq!(Cell::new("-", &[70.0]).shown(1), ["70.0", "-"]);
         assert_eq!(Cell::new("1.17", &[]).shown(1), ["-", "-"]);
     }

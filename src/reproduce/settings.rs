@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::spec::Task;
 
+const CONFIG: &str = "config.toml";
 /// Settings that do not change what a run's numbers are of: how it was watched and spread.
 const FREE: [&str; 4] = ["threads", "loader-threads", "log-every", "checkpoint-every"];
 /// Files and folders, of which only the last name counts: they may have been moved.
@@ -26,13 +27,18 @@ pub fn resolved(task: Task, args: &[OsString]) -> anyhow::Result<toml::Table> {
     text.parse().context("the settings are no TOML")
 }
 
+/// Whether `folder` is one of a run, finished or not.
+pub fn are_stored(folder: &Path) -> bool {
+    folder.join(CONFIG).exists()
+}
+
 /// How the settings of the run in `folder` differ from those of `args`, if they do. Settings that one of them does not name,
 /// such as those of a later version, are no difference.
 ///
 /// # Errors
 /// As [`resolved`]; the run's settings cannot be read.
 pub fn difference(task: Task, args: &[OsString], folder: &Path) -> anyhow::Result<Option<String>> {
-    let path = folder.join("config.toml");
+    let path = folder.join(CONFIG);
     let text = std::fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
     let stored: toml::Table = text.parse().with_context(|| format!("{}: is no TOML", path.display()))?;
     Ok(differing(&resolved(task, args)?, &stored))

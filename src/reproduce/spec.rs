@@ -39,6 +39,8 @@ pub struct Spec {
     pub note: Vec<String>,
     /// The table whose runs a figure shows; its rows then have names and numbers only.
     pub runs_of: Option<String>,
+    /// The row that the others are compared with, if the table has one.
+    pub baseline: Option<String>,
     /// What is drawn, for a figure.
     pub figure: Option<Drawing>,
     /// The paper's settings.
@@ -340,6 +342,9 @@ mod tests {
                 if let Some(other) = &row.same_run_as {
                     assert!(spec.rows.iter().any(|row| row.id == *other && row.same_run_as.is_none()), "{name}");
                 }
+            }
+            if let Some(baseline) = &spec.baseline {
+                assert!(spec.rows.iter().any(|row| row.id == *baseline), "{}", spec.name);
             }
             for column in &spec.columns {
                 assert!(spec.variants.iter().any(|variant| variant.id == column.variant), "{}", column.name);
