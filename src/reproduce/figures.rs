@@ -90,20 +90,20 @@ fn halted_focal(report: &Report, plugin_dirs: &[PathBuf]) -> anyhow::Result<Figu
     if report.has_results() {
         let x = Axis::linear("share t of the classes, rarest first, that it halts for", -0.05, 1.05)
             .with_ticks((0..=5).map(|tick| (f64::from(tick) / 5.0, format!("{:.1}", f64::from(tick) / 5.0))).collect());
-        panels.push(Panel { title: "Accuracy".into(), ..seeds_and_means(x, &shares) });
+        panels.push(Panel { title: "Accuracy".into(), ..seeds_and_means(x, &shares, Colour::INK) });
     }
     Ok(Figure { columns: panels.len(), panels, legend: keys, ..Figure::default() })
 }
 
 /// Dots for the runs, a line through their means.
-fn seeds_and_means(x: Axis, places: &[(f64, &[f64])]) -> Panel {
+fn seeds_and_means(x: Axis, places: &[(f64, &[f64])], colour: Colour) -> Panel {
     let all = || places.iter().flat_map(|(at, values)| values.iter().map(move |value| (*at, *value)));
     let mean = |(at, values): &(f64, &[f64])| {
         (!values.is_empty()).then(|| (*at, values.iter().sum::<f64>() / values.len() as f64))
     };
     Panel {
-        dots: vec![Dots { points: all().collect(), colour: Colour::of(0), radius: 3.0 }],
-        lines: vec![Line { points: places.iter().filter_map(mean).collect(), stroke: Stroke::of(0) }],
+        dots: vec![Dots { points: all().collect(), colour, radius: 3.0 }],
+        lines: vec![Line { points: places.iter().filter_map(mean).collect(), stroke: Stroke::solid(colour) }],
         ..Panel::new(x, around("accuracy (%)", all().map(|(_, value)| value)))
     }
 }
@@ -130,7 +130,7 @@ fn bonus_strength(report: &Report) -> Figure {
     let ticks =
         names.map(|(at, row)| (at as f64, row.name.replace("Power bonus, ", "").replace(" bonus", ""))).collect();
     let x = Axis::linear("", -0.5, report.rows.len() as f64 - 0.5).with_ticks(ticks);
-    let mut panel = Panel { lines: Vec::new(), grid: Grid::Horizontal, ..seeds_and_means(x, &ours) };
+    let mut panel = Panel { lines: Vec::new(), grid: Grid::Horizontal, ..seeds_and_means(x, &ours, Colour::of(0)) };
     let all = ours.iter().flat_map(|(_, values)| values.iter().copied());
     panel.y = around("accuracy (%)", all.chain(paper.iter().map(|(_, value)| *value)).collect::<Vec<_>>().into_iter());
     panel.dots.insert(0, Dots { points: paper, colour: Colour::REFERENCE, radius: 4.0 });

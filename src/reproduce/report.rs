@@ -173,14 +173,15 @@ impl Report {
     /// Two lines of headings, then the rows; of columns that nothing of ours is in, only the paper's numbers.
     fn lines(&self) -> Vec<Vec<String>> {
         let ours = |at: usize| self.rows.iter().any(|row| row.cells[at].ours.is_some());
+        let differ = |at: usize| self.rows.iter().any(|row| row.cells[at].difference.is_some());
         let (mut groups, mut names) = (vec![String::new()], vec!["method".to_owned()]);
         for (at, column) in self.columns.iter().enumerate() {
             let better = if column.better == Better::Lower { " (lower is better)" } else { "" };
-            groups.push(format!("{}{better}", column.name));
-            names.push("paper".into());
-            if ours(at) {
-                groups.extend([column.name.clone(), column.name.clone()]);
-                names.extend(["ours".into(), "difference".into()]);
+            let shown =
+                ["paper", "ours", "difference"].iter().take(if !ours(at) { 1 } else { 2 + usize::from(differ(at)) });
+            for name in shown {
+                groups.push(format!("{}{better}", column.name));
+                names.push((*name).to_owned());
             }
         }
         groups.push(String::new());
@@ -191,7 +192,7 @@ impl Report {
             for (at, (cell, column)) in row.cells.iter().zip(&self.columns).enumerate() {
                 line.push(cell.paper.clone());
                 if ours(at) {
-                    line.extend(cell.shown(column.digits));
+                    line.extend(cell.shown(column.digits).into_iter().take(1 + usize::from(differ(at))));
                 }
             }
             line.push(row.status.clone());
