@@ -7,6 +7,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 use crate::bench;
 use crate::eval::{self, EvalArgs};
 use crate::losses;
+use crate::manual;
 
 /// The whole command, without the flags of any particular loss.
 pub fn command() -> Command {
@@ -23,7 +24,12 @@ pub fn command() -> Command {
         .subcommand(crate::detection::command())
         .subcommand(crate::data::command())
         .subcommand(crate::reproduce::command());
-    command.subcommand(losses::command()).subcommand(eval_command()).subcommand(bench::command())
+    command
+        .subcommand(losses::command())
+        .subcommand(eval_command())
+        .subcommand(bench::command())
+        .subcommand(manual::completions_command())
+        .subcommand(manual::man_command())
 }
 
 fn eval_command() -> Command {
@@ -46,6 +52,8 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
             match matches.subcommand() {
                 Some(("eval", matches)) => eval::run(&EvalArgs::from_arg_matches(matches)?),
                 Some(("bench", matches)) => bench::run(matches),
+                Some(("completions", matches)) => manual::completions(matches),
+                Some(("man", matches)) => manual::man(matches),
                 #[cfg(feature = "training")]
                 Some(("data", matches)) => crate::data::run(matches),
                 #[cfg(feature = "training")]

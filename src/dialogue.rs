@@ -33,6 +33,8 @@ pub fn command() -> Command {
     let command = with_choices(command, &RECIPES, "small with data, quick without");
     // What `augment_args` takes from its struct's comment is not for users.
     DialogueFlags::augment_args(command)
+        // The published figures of this task are float32's.
+        .mut_arg("precision", |precision| precision.default_value("float32"))
         .about("Train a dialogue model, evaluate it, and talk to it")
         .long_about(
             "Train a dialogue model with a loss, evaluate it and print the results.\n\n\

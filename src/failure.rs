@@ -15,6 +15,11 @@ pub struct UsageError(pub String);
 #[error("interrupted; {0}")]
 pub struct Interrupted(pub String);
 
+/// The failure has been told already; what is left is the exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("exit code {0}")]
+pub struct AlreadyTold(pub u8);
+
 /// Prints `error` and gives its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     for cause in error.chain() {
@@ -30,6 +35,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe))
     {
         return ExitCode::SUCCESS;
+    }
+    if let Some(AlreadyTold(code)) = error.downcast_ref() {
+        return ExitCode::from(*code);
     }
     eprintln!("error: {}", text(error));
     ExitCode::from(exit_code(error))

@@ -6,6 +6,7 @@ mod eval;
 mod failure;
 mod loss_flags;
 mod losses;
+mod manual;
 mod output;
 
 #[cfg(feature = "training")]
@@ -18,6 +19,8 @@ mod detection;
 mod dialogue;
 #[cfg(feature = "training")]
 mod front_end;
+#[cfg(feature = "training")]
+mod processes;
 #[cfg(feature = "training")]
 mod recipe;
 #[cfg(feature = "training")]

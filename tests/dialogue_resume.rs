@@ -169,3 +169,82 @@ fn the_built_in_corpus_resumes_to_the_same_bytes() {
         assert!(lab.bytes(&format!("whole/{file}")) == lab.bytes(&format!("killed/{file}")), "{file} differs");
     }
 }
+
+/// Kills a training at `moments`, resuming it each time: after so many milliseconds of training, or while a checkpoint is
+/// being written where there is none. Returns how many left a checkpoint half-written.
+fn kill_at(lab: &Lab, run: &str, flags: &[&str], moments: &[Option<u64>]) -> usize {
+    let last = lab.path(&format!("{run}/checkpoints/last.safetensors"));
+    let half = lab.path(&format!("{run}/checkpoints/.last.safetensors.tmp"));
+    let written = || std::fs::metadata(&last).and_then(|file| file.modified()).ok();
+    let mut halves = 0;
+    for moment in moments {
+        let before = written();
+        let more: &[&str] = if before.is_some() { &["--resume"] } else { &["--overwrite"] };
+        let mut child = lab.start(run, &[flags, more].concat());
+        wait_until(&mut child, "a checkpoint", || written() > before);
+        match moment {
+            Some(milliseconds) => std::thread::sleep(Duration::from_millis(*milliseconds)),
+            None => wait_until(&mut child, "a checkpoint being written", || half.exists()),
+        }
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(9), "the training ended before it was killed");
+        halves += usize::from(half.exists());
+    }
+    halves
+}
+
+#[test]
+fn twenty_kills_at_random_moments_change_nothing() {
+    let lab = Lab::new();
+    // A checkpoint after each step, large enough to be caught in the middle of it; averaged weights and AdamW's state in it.
+    let flags =
+        ["--hidden", "192", "--checkpoint-every", "1", "--log-every", "1", "--optimiser", "adamw", "--lr", "0.01"];
+    let flags = [&flags[..], &["--ema-decay", "0.99", "--epochs", "40"]].concat();
+    succeeds(&mut lab.train("whole", &flags));
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+    let mut state = u64::from(seed) | 1;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let moments: Vec<Option<u64>> = (0..20).map(|at| (at % 2 == 0).then(|| random(60))).collect();
+    let halves = kill_at(&lab, "killed", &flags, &moments);
+    assert!(halves > 0, "no kill was in the middle of a checkpoint; moments {moments:?}");
+    succeeds(&mut lab.train("killed", &[&flags[..], &["--resume"]].concat()));
+    for file in ["checkpoints/last.safetensors", "checkpoints/best.safetensors", "replies-test.txt"] {
+        let same = lab.bytes(&format!("whole/{file}")) == lab.bytes(&format!("killed/{file}"));
+        assert!(same, "{file} differs; moments {moments:?}");
+    }
+    assert_eq!(lab.metrics("whole"), lab.metrics("killed"));
+}
+
+#[test]
+fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint_whole() {
+    let lab = Lab::new();
+    let flags = ["--schedule", "constant", "--hidden", "64", "--epochs"];
+    succeeds(&mut lab.train("whole", &[&flags[..], &["3"]].concat()));
+    succeeds(&mut lab.train("run", &[&flags[..], &["2"]].concat()));
+    let last = "run/checkpoints/last.safetensors";
+    let before = lab.bytes(last);
+    // No file may grow beyond half of a checkpoint, in blocks of 512 bytes: the system then says what it says of a disk that
+    // has no room, with another number.
+    let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", before.len() / 2 / 512);
+    let train = lab.train("run", &[&flags[..], &["3", "--resume"]].concat());
+    let mut limited = support::Command::new("sh");
+    limited.args(["-c", &limit]).arg(train.get_program()).args(train.get_args()).current_dir(lab.path(""));
+    let message = fails(&mut limited, 1);
+    contains(&message, &["checkpoint run/checkpoints/", "File too large"]);
+    assert!(lab.bytes(last) == before);
+    let left: Vec<_> = support::entries(&lab.path("run/checkpoints"));
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".tmp")), "{left:?}");
+
+    // A folder where nothing can be created, for root too.
+    std::fs::create_dir(lab.path("run/checkpoints/.last.safetensors.tmp")).unwrap();
+    let message = fails(&mut lab.train("run", &[&flags[..], &["3", "--resume"]].concat()), 1);
+    contains(&message, &["checkpoint run/checkpoints/last.safetensors", "directory"]);
+    assert!(lab.bytes(last) == before);
+    std::fs::remove_dir(lab.path("run/checkpoints/.last.safetensors.tmp")).unwrap();
+    succeeds(&mut lab.train("run", &[&flags[..], &["3", "--resume"]].concat()));
+    assert!(lab.bytes(last) == lab.bytes("whole/checkpoints/last.safetensors"));
+    assert_eq!(lab.metrics("run"), lab.metrics("whole"));
+}

@@ -25,11 +25,14 @@ fn main() {
         .cpp(true)
         .std("c++17")
         .warnings(false)
+        .include("shim")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("shim/fused_loss.cpp")
         .file("shim/autocast.cpp")
         .file("shim/batch_norm.cpp")
+        .file("shim/switches.cpp")
+        .file("shim/group.cpp")
         .file("shim/parallel.cpp")
         .compile("imbalance_shim");
 }

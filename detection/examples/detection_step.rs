@@ -17,7 +17,7 @@ use imbalance_detection::model::{
 };
 use imbalance_train::heads::LossPath;
 use imbalance_train::memory::{keep_freed, peak_resident_bytes};
-use imbalance_train::sgd::{Sgd, SgdConfig};
+use imbalance_train::optimiser::{Optimiser, Rule, SgdConfig};
 use imbalance_train::{Autocast, Precision};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
     } else {
         let sgd = SgdConfig { momentum: 0.9, weight_decay: 1e-4, nesterov: false };
-        let mut sgd = Sgd::new(&store, sgd, |_| true)?;
+        let mut sgd = Optimiser::new(&store, Rule::Sgd(sgd), |_| true)?;
         let anchors = network.anchors((args.height, args.width))?;
         let boxes: Vec<ImageTargets> = (0..n).map(|image| targets(image as usize, (height, width))).collect();
         let (objects, background) =

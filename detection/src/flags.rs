@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use imbalance_train::{Precision, TrainFlags};
+use imbalance_train::TrainFlags;
 use imbalance_vision::flags::MemoryFormat;
 use imbalance_vision::model::ModelKind;
 use serde::Serialize;
@@ -191,10 +191,6 @@ pub struct ModelFlags {
     /// The probability that every class starts with
     #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = zero_to_one)]
     pub prior: f64,
-
-    /// Precision of convolutions and products; weights, loss and optimiser are float32
-    #[arg(long, value_enum, default_value_t)]
-    pub precision: Precision,
 
     /// How activations lie in memory
     #[arg(long, value_enum, default_value_t = MemoryFormat::ChannelsLast)]

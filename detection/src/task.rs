@@ -7,7 +7,7 @@ use imbalance_core::host::{HeadError, Loss};
 use imbalance_evaluation::coco::{self, GroundTruth, Options, Stats};
 use imbalance_train::heads::{LossHeadError, LossPath};
 use imbalance_train::losses::MadeLosses;
-use imbalance_train::{Autocast, BatchLoss, Goal, LossPhase, Precision, Step, Task, TrainError};
+use imbalance_train::{Autocast, BatchLoss, Goal, Group, LossPhase, Precision, Share, Step, Task, TrainError};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -37,6 +37,7 @@ pub(crate) struct DetectionTask<'a> {
     pub loss_path: LossPath,
     pub precision: Precision,
     pub device: Device,
+    pub group: &'a Group,
     pub seed: u64,
 }
 
@@ -97,6 +98,17 @@ impl DetectionTask<'_> {
         batches.map(|_| sampler.next_batch()).collect()
     }
 
+    /// This process's part of what the losses of all are divided by. So many anchors of its images are foreground; none
+    /// where it has no images.
+    fn units(&self, foreground: Option<usize>) -> Result<f64, DetectionError> {
+        let own = [foreground.unwrap_or(0) as f64, f64::from(foreground.is_some())];
+        let [foreground, processes] = self.group.sum(own).map_err(TrainError::from)?;
+        if processes == 0.0 {
+            return Ok(0.0);
+        }
+        Ok(self.normaliser.next(foreground as usize)? / processes)
+    }
+
     fn loss(&self, loaded: &LoadedBatch, at: Step) -> Result<BatchLoss, DetectionError> {
         let targets: Vec<ImageTargets> = loaded
             .images
@@ -110,7 +122,7 @@ impl DetectionTask<'_> {
             self.network.forward(&images(loaded, self.valid.channels_last, self.device)?, true)?
         };
         let loss = RetinaLoss::new(outputs, &targets, self.losses.of(at.phase), self.box_loss, self.loss_path)?;
-        let units = self.normaliser.next(targets.count)?;
+        let units = self.units(Some(targets.count))?;
         Ok(BatchLoss { sum: loss.class.f_add(&loss.boxes)?, units })
     }
 }
@@ -124,14 +136,23 @@ impl Task for DetectionTask<'_> {
         Ok(self.drawn(epoch).into_iter().map(|batch| batch.indices).collect())
     }
 
-    fn begin_epoch(&mut self, epoch: usize, _: &[Vec<usize>], done: usize) -> Result<(), TrainError> {
+    fn begin_epoch(&mut self, epoch: usize, _: &[Share], done: usize) -> Result<(), TrainError> {
         let batches = self.drawn(epoch).split_off(done);
-        self.loading.start(batches, self.seed);
+        let shares = batches.iter().map(|batch| batch.share(self.group.rank(), self.group.size()));
+        self.loading.start(shares.filter(|share| !share.indices.is_empty()).collect(), self.seed);
         Ok(())
     }
 
-    fn forward(&mut self, _: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
-        let Some(loaded) = self.loading.next().map_err(TrainError::task)? else { return Ok(None) };
+    fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
+        let loaded = match batch {
+            [] => None,
+            _ => self.loading.next().map_err(TrainError::task)?,
+        };
+        let Some(loaded) = loaded else {
+            // What the losses are divided by is counted by all processes together, or by none.
+            self.units(None).map_err(TrainError::task)?;
+            return Ok(None);
+        };
         match self.loss(&loaded, at) {
             // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
             Err(DetectionError::Model(ModelError::Head(LossHeadError::Head(HeadError::NotFinite { .. })))) => {

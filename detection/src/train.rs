@@ -12,14 +12,13 @@ use imbalance_evaluation::coco::{
 use imbalance_train::config::TrainConfig;
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
-    Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Stream, Summary, checkpoint, derive, fit, set_threads,
+    Compute, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Stream, Summary, checkpoint, derive, fit,
     write_atomically,
 };
 use imbalance_vision::flags::MemoryFormat;
 use imbalance_vision::weights::{ClassifierWeights, LoadOptions, load_weights};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tch::Device;
 use tch::nn::VarStore;
 
 use crate::DetectionError;
@@ -47,6 +46,8 @@ pub enum Ended {
     Finished(Box<TrainedRun>),
     /// The user stopped it; this run folder can be resumed.
     Interrupted(PathBuf),
+    /// This process helped another, which has the results.
+    Helped,
 }
 
 /// What a training ended with; `results.json` in the run folder.
@@ -114,7 +115,8 @@ pub(crate) fn read_results<T: DeserializeOwned>(run: &Path) -> Result<T, Detecti
 /// See [`DetectionError`]; nothing half-written is left where the run could not start.
 pub fn train(flags: &DetectionFlags, losses: &Losses, config: String) -> Result<Ended, DetectionError> {
     let mut settings = flags.train.resolve()?;
-    let prepared = Prepared::new(flags, losses, &mut settings)?;
+    let compute = Compute::open(&flags.train)?;
+    let prepared = Prepared::new(flags, losses, &mut settings, compute)?;
     let interrupt = Interrupt::install()?;
     let request = RunRequest {
         folder: flags.train.run.clone(),
@@ -124,19 +126,19 @@ pub fn train(flags: &DetectionFlags, losses: &Losses, config: String) -> Result<
         config,
         manifest: prepared.manifest(flags, losses),
     };
-    let mut run = RunFolder::open(&request)?;
-    if !flags.train.quiet {
-        eprintln!("run folder: {}", run.path().display());
+    let mut run = prepared.compute.open_run(&flags.train, &request)?;
+    if let Some(run) = &run {
+        prepared.file.write(run.path())?;
     }
-    prepared.file.write(run.path())?;
     let evaluate = prepared.evaluate(&prepared.sets.valid, &prepared.truth);
     let mut task = prepared.task(flags, &evaluate)?;
-    let outcome = fit(&mut task, &settings, &mut run, &interrupt)?;
+    let outcome = fit(&mut task, &settings, run.as_mut(), &interrupt, &prepared.compute.group)?;
     let skipped = task.loading.skipped();
     drop(task);
-    match outcome {
-        Outcome::Interrupted(_) => Ok(Ended::Interrupted(run.path().to_owned())),
-        Outcome::Finished(summary) => {
+    match (outcome, run) {
+        (_, None) => Ok(Ended::Helped),
+        (Outcome::Interrupted(_), Some(run)) => Ok(Ended::Interrupted(run.path().to_owned())),
+        (Outcome::Finished(summary), Some(run)) => {
             Ok(Ended::Finished(Box::new(prepared.finish(&run, summary, &evaluate, skipped)?)))
         }
     }
@@ -158,18 +160,18 @@ struct Prepared {
     anchors: [u64; 2],
     matching: MatchOptions,
     options: LoaderOptions,
+    compute: Compute,
 }
 
 impl Prepared {
-    fn new(flags: &DetectionFlags, losses: &Losses, settings: &mut TrainConfig) -> Result<Self, DetectionError> {
-        RunFolder::check(flags.train.run.as_deref(), flags.train.run_mode())?;
-        let say = |text: &str| {
-            if !flags.train.quiet {
-                eprintln!("{text}");
-            }
-        };
-        let threads = set_threads(flags.train.threads);
-        imbalance_core::host::set_threads(threads);
+    fn new(
+        flags: &DetectionFlags,
+        losses: &Losses,
+        settings: &mut TrainConfig,
+        compute: Compute,
+    ) -> Result<Self, DetectionError> {
+        compute.check_run(&flags.train)?;
+        let say = |text: &str| compute.say(&flags.train, text);
         let sets = flags.data.load()?;
         sets.notes.iter().for_each(|note| say(note));
         sets.train.check_trainable()?;
@@ -203,7 +205,7 @@ impl Prepared {
 
         let transform = flags.evaluation_transform();
         let options = LoaderOptions {
-            threads: flags.data.loader_threads.map_or(threads, |threads| threads as usize),
+            threads: flags.data.loader_threads.map_or(compute.threads, |threads| threads as usize),
             on_bad_image: flags.data.on_bad_image,
             ..LoaderOptions::default()
         };
@@ -211,7 +213,7 @@ impl Prepared {
         let truth = ground_truth(&sets.valid)?;
         let train_truth = flags.data.evaluate_train.then(|| ground_truth(&sets.train)).transpose()?;
 
-        let store = VarStore::new(Device::Cpu);
+        let store = VarStore::new(compute.device);
         let network = RetinaNet::new(&store, flags.network(classes), derive(flags.train.seed, Stream::Weights, 0))?;
         let normaliser = NormaliserState::new(&store.root(), detector.normaliser)?;
         if let Some(path) = &flags.model.weights {
@@ -240,7 +242,7 @@ impl Prepared {
             transform,
             detecting: flags.detecting(),
             normaliser: detector.normaliser,
-            precision: flags.model.precision,
+            precision: flags.train.precision,
             memory_format: flags.model.memory_format,
         };
         Ok(Self {
@@ -258,6 +260,7 @@ impl Prepared {
             anchors,
             matching: flags.matching(),
             options,
+            compute,
         })
     }
 
@@ -276,8 +279,8 @@ impl Prepared {
             truth,
             categories: &self.categories,
             options: self.file.detecting,
-            precision: self.file.precision,
-            device: Device::Cpu,
+            precision: self.compute.precision,
+            device: self.compute.device,
             channels_last: self.file.memory_format == MemoryFormat::ChannelsLast,
         }
     }
@@ -299,8 +302,9 @@ impl Prepared {
             matching: self.matching,
             box_loss: flags.detector.box_loss,
             loss_path: flags.train.loss_path,
-            precision: flags.model.precision,
-            device: Device::Cpu,
+            precision: self.compute.precision,
+            device: self.compute.device,
+            group: &self.compute.group,
             seed: flags.train.seed,
         })
     }

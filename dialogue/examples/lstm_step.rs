@@ -13,8 +13,8 @@ use imbalance_dialogue::model::{Batch, LstmConfig, LstmModel, ReplyModel, Specia
 use imbalance_train::clipping::{clip_factor, gradient_norm};
 use imbalance_train::heads::softmax_loss;
 use imbalance_train::memory::peak_resident_bytes;
+use imbalance_train::optimiser::{Optimiser, Rule, SgdConfig};
 use imbalance_train::set_threads;
-use imbalance_train::sgd::{Sgd, SgdConfig};
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -56,7 +56,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config =
         LstmConfig { embedding: args.embedding, hidden: args.hidden, layers: args.layers, ..LstmConfig::default() };
     let model = LstmModel::new(&store.root(), &config, args.vocabulary, special, 1)?;
-    let mut sgd = Sgd::new(&store, SgdConfig { momentum: 0.9, weight_decay: 0.0, nesterov: false }, |_| true)?;
+    let mut sgd =
+        Optimiser::new(&store, Rule::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.0, nesterov: false }), |_| true)?;
 
     // Histories from half the source length to all of it, replies likewise: the same on the other side.
     let rows = |longest: usize, ended: usize| -> Vec<Vec<u32>> {

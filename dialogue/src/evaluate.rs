@@ -54,7 +54,7 @@ pub fn word_counts(train: &[Dialogue], vocabulary: &Vocabulary) -> Vec<(String, 
     counts
 }
 
-/// Decodes a reply to every history of `dialogues` and scores them.
+/// Decodes a reply to every history of `dialogues` on `device`, where the model is, and scores them.
 ///
 /// # Errors
 /// Decoding or scoring fails; see [`DialogueError`].
@@ -65,10 +65,11 @@ pub fn evaluate(
     examples: &Examples,
     options: &DecodeOptions,
     words: &[(String, u64)],
+    device: Device,
 ) -> Result<Evaluation, DialogueError> {
     let start = Instant::now();
     let hypotheses =
-        decode(model, examples.histories(), options, vocabulary.special(), vocabulary.reply_counts(), Device::Cpu)?;
+        decode(model, examples.histories(), options, vocabulary.special(), vocabulary.reply_counts(), device)?;
     let seconds = start.elapsed().as_secs_f64();
     let replies: Vec<String> = hypotheses.iter().map(|hypothesis| vocabulary.decode(&hypothesis.tokens)).collect();
     let references: Vec<String> = dialogues

@@ -230,7 +230,8 @@ impl SavedRun {
         let train = own.as_ref().map_or(&corpus.train, |own| &own.train);
         let words = word_counts(train, &self.vocabulary);
         let examples = Examples::new(dialogues, &self.vocabulary, self.history_tokens, 0);
-        let mut evaluation = evaluate(&self.model, &self.vocabulary, dialogues, &examples, options, &words)?;
+        let mut evaluation =
+            evaluate(&self.model, &self.vocabulary, dialogues, &examples, options, &words, Device::Cpu)?;
         evaluation.scores.perplexity = Some(perplexity(&self.model, &examples)?);
         Ok(evaluation)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use imbalance_core::host::{HeadError, Loss};
 use imbalance_train::heads::{HeadLoss, HeadOptions, LossHeadError, LossPath, softmax_loss_with};
 use imbalance_train::losses::MadeLosses;
-use imbalance_train::{BatchLoss, Goal, LossPhase, Sampling, Step, Task, TrainError};
+use imbalance_train::{Autocast, BatchLoss, Goal, LossPhase, Precision, Sampling, Step, Task, TrainError};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -24,6 +24,17 @@ pub(crate) struct DialogueTask<'a> {
     pub batch_size: usize,
     pub loss_path: LossPath,
     pub seed: u64,
+    pub precision: Precision,
+    pub device: Device,
+}
+
+/// How a split is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measuring {
+    pub path: LossPath,
+    pub precision: Precision,
+    /// Where the model is.
+    pub device: Device,
 }
 
 impl Task for DialogueTask<'_> {
@@ -36,10 +47,16 @@ impl Task for DialogueTask<'_> {
     }
 
     fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
-        let batch = self.train.batch(batch, Device::Cpu);
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        let batch = self.train.batch(batch, self.device);
         let targets = batch.targets();
         let loss = self.losses.of(at.phase);
-        let logits = logits_for(loss, self.model, &batch, true).map_err(TrainError::task)?;
+        let logits = {
+            let _autocast = Autocast::begin(self.precision, self.device);
+            logits_for(loss, self.model, &batch, true).map_err(TrainError::task)?
+        };
         let options = HeadOptions { path: self.loss_path, ..HeadOptions::default() };
         let sum = match softmax_loss_with(loss, logits, &targets, &options) {
             Ok(HeadLoss { sum, .. }) => sum,
@@ -51,7 +68,8 @@ impl Task for DialogueTask<'_> {
     }
 
     fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
-        let measured = measure(self.model, self.valid, self.losses.of(phase), self.batch_size, self.loss_path);
+        let how = Measuring { path: self.loss_path, precision: self.precision, device: self.device };
+        let measured = measure(self.model, self.valid, self.losses.of(phase), self.batch_size, how);
         let measured = measured.map_err(|error| match error {
             DialogueError::Head(LossHeadError::Head(error @ HeadError::NotFinite { .. })) => TrainError::task(format!(
                 "validation: {error}; the training has diverged. A smaller --lr, --clip-norm or a warm-up usually helps"
@@ -102,15 +120,18 @@ pub(crate) fn measure(
     examples: &Examples,
     loss: &Loss,
     batch_size: usize,
-    path: LossPath,
+    how: Measuring,
 ) -> Result<Measured, DialogueError> {
-    let options = HeadOptions { path, ..HeadOptions::default() };
+    let options = HeadOptions { path: how.path, ..HeadOptions::default() };
     let (mut sum, mut nll, mut tokens) = (0.0, 0.0, 0.0);
     tch::no_grad(|| -> Result<(), DialogueError> {
         for indices in examples.by_length(batch_size) {
-            let batch = examples.batch(&indices, Device::Cpu);
+            let batch = examples.batch(&indices, how.device);
             let targets = batch.targets();
-            let logits = logits_for(loss, model, &batch, false)?;
+            let logits = {
+                let _autocast = Autocast::begin(how.precision, how.device);
+                logits_for(loss, model, &batch, false)?
+            };
             // Perplexity is the model's, whatever the loss does to the logits.
             let scale = model.cosine_scale().filter(|_| takes_cosines(loss, model));
             let own = (scale.is_some() || !loss.adjustment().keeps_logits())

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::dialogue::{DialogueScores, FrequencySeries, plot_word_frequencies};
 use imbalance_train::{
-    Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Sampling, Stream, Summary, TrainError, checkpoint,
-    derive, fit, losses::MadeLosses, set_threads, write_atomically,
+    Compute, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Sampling, Stream, Summary, TrainError,
+    checkpoint, derive, fit, losses::MadeLosses, write_atomically,
 };
 use serde::Serialize;
-use tch::Device;
 use tch::nn::VarStore;
 
 use crate::data::{Corpus, Source};
@@ -21,7 +20,7 @@ use crate::flags::ModelFlag;
 use crate::glove::Glove;
 use crate::model::{Gpt2Config, Gpt2Model};
 use crate::saved::{AnyModel, DataSource, ModelFile, ModelSpec};
-use crate::task::{DialogueTask, Measured, measure};
+use crate::task::{DialogueTask, Measured, Measuring, measure};
 use crate::vocabulary::Vocabulary;
 use crate::{DialogueError, DialogueFlags};
 
@@ -61,11 +60,14 @@ pub struct TrainedRun {
 /// See [`DialogueError`]; nothing half-written is left where the run could not start.
 pub fn train(flags: &DialogueFlags, losses: &Losses, config: String) -> Result<Ended, DialogueError> {
     let settings = flags.train.resolve()?;
-    let prepared = Prepared::new(flags, losses)?;
+    let compute = Compute::open(&flags.train)?;
+    let prepared = Prepared::new(flags, losses, &compute)?;
     let interrupt = Interrupt::install()?;
-    let mut run = prepared.open_run(flags, losses, config)?;
-    prepared.file.write(run.path(), &prepared.vocabulary)?;
-    write_words(&run.path().join("vocabulary.tsv"), &prepared.words)?;
+    let mut run = compute.open_run(&flags.train, &prepared.request(flags, losses, config))?;
+    if let Some(run) = &run {
+        prepared.file.write(run.path(), &prepared.vocabulary)?;
+        write_words(&run.path().join("vocabulary.tsv"), &prepared.words)?;
+    }
     let mut task = DialogueTask {
         store: &prepared.store,
         model: &prepared.model,
@@ -76,10 +78,16 @@ pub fn train(flags: &DialogueFlags, losses: &Losses, config: String) -> Result<E
         batch_size: flags.train.batch_size,
         loss_path: flags.train.loss_path,
         seed: flags.train.seed,
+        precision: compute.precision,
+        device: compute.device,
     };
-    Ok(match fit(&mut task, &settings, &mut run, &interrupt)? {
-        Outcome::Interrupted(_) => Ended::Interrupted(run.path().to_owned()),
-        Outcome::Finished(summary) => Ended::Finished(Box::new(prepared.finish(flags, &run, summary)?)),
+    let outcome = fit(&mut task, &settings, run.as_mut(), &interrupt, &compute.group)?;
+    Ok(match (outcome, run) {
+        (_, None) => Ended::Helped,
+        (Outcome::Interrupted(_), Some(run)) => Ended::Interrupted(run.path().to_owned()),
+        (Outcome::Finished(summary), Some(run)) => {
+            Ended::Finished(Box::new(prepared.finish(flags, &compute, &run, summary)?))
+        }
     })
 }
 
@@ -90,6 +98,8 @@ pub enum Ended {
     Finished(Box<TrainedRun>),
     /// The user stopped it; this run folder can be resumed.
     Interrupted(PathBuf),
+    /// This process helped another, which has the results.
+    Helped,
 }
 
 /// Everything that a training needs, before anything is written.
@@ -107,17 +117,11 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(flags: &DialogueFlags, losses: &Losses) -> Result<Self, DialogueError> {
+    fn new(flags: &DialogueFlags, losses: &Losses, compute: &Compute) -> Result<Self, DialogueError> {
         flags.model.check()?;
         flags.decode.validate()?;
-        RunFolder::check(flags.train.run.as_deref(), flags.train.run_mode())?;
-        let say = |text: &str| {
-            if !flags.train.quiet {
-                eprintln!("{text}");
-            }
-        };
-        let threads = set_threads(flags.train.threads);
-        imbalance_core::host::set_threads(threads);
+        compute.check_run(&flags.train)?;
+        let say = |text: &str| compute.say(&flags.train, text);
         let corpus = flags.data.corpus()?;
         for source in &corpus.sources {
             say(&source.to_string());
@@ -148,7 +152,7 @@ impl Prepared {
         ));
         let losses = losses.make(Head::Softmax, &counts)?;
         let sampling = Sampling::new(flags.train.sampling(), counts, train.classes()).map_err(TrainError::from)?;
-        let store = VarStore::new(Device::Cpu);
+        let store = VarStore::new(compute.device);
         let cosine_scale = flags.model.cosine_scale(losses.all())?;
         let (model, spec) = build_model(flags, cosine_scale, &store, &vocabulary, &say)?;
         let file =
@@ -156,36 +160,39 @@ impl Prepared {
         Ok(Self { corpus, vocabulary, words, train, sampling, valid, losses, store, model, file })
     }
 
-    fn open_run(&self, flags: &DialogueFlags, losses: &Losses, config: String) -> Result<RunFolder, DialogueError> {
+    fn request(&self, flags: &DialogueFlags, losses: &Losses, config: String) -> RunRequest {
         let mut manifest = Manifest::collect(flags.train.seed);
         manifest.plugins = losses.plugins();
         manifest.data = data_hashes(&self.corpus.sources);
-        let request = RunRequest {
+        RunRequest {
             folder: flags.train.run.clone(),
             root: "runs".into(),
             name: format!("dialogue-{}", self.losses.main.id()),
             mode: flags.train.run_mode(),
             config,
             manifest,
-        };
-        let run = RunFolder::open(&request)?;
-        if !flags.train.quiet {
-            eprintln!("run folder: {}", run.path().display());
         }
-        Ok(run)
     }
 
     /// Scores the best weights and writes what they said.
-    fn finish(&self, flags: &DialogueFlags, run: &RunFolder, training: Summary) -> Result<TrainedRun, DialogueError> {
+    fn finish(
+        &self,
+        flags: &DialogueFlags,
+        compute: &Compute,
+        run: &RunFolder,
+        training: Summary,
+    ) -> Result<TrainedRun, DialogueError> {
         checkpoint::load_weights(&run.best_checkpoint(), &self.store)?;
         let (split, dialogues) = match &self.corpus.test {
             Some(test) => ("test", test),
             None => ("valid", &self.corpus.valid),
         };
         let examples = Examples::new(dialogues, &self.vocabulary, flags.data.history_tokens, 0);
+        let how = Measuring { path: flags.train.loss_path, precision: compute.precision, device: compute.device };
         let Measured { loss, perplexity } =
-            measure(&self.model, &examples, &self.losses.main, flags.train.batch_size, flags.train.loss_path)?;
-        let mut evaluation = evaluate(&self.model, &self.vocabulary, dialogues, &examples, &flags.decode, &self.words)?;
+            measure(&self.model, &examples, &self.losses.main, flags.train.batch_size, how)?;
+        let mut evaluation =
+            evaluate(&self.model, &self.vocabulary, dialogues, &examples, &flags.decode, &self.words, compute.device)?;
         evaluation.scores.perplexity = Some(perplexity);
         write_lines(&run.path().join(format!("replies-{split}.txt")), &evaluation.replies)?;
         write_lines(&run.path().join(format!("references-{split}.txt")), &evaluation.references)?;

@@ -35,10 +35,14 @@ pub fn train(args: &[OsString]) -> anyhow::Result<()> {
         let folder = sweep.run(&FRONT_END, args, flags.train.run.as_deref(), &name, flags.train.quiet)?;
         return summary(&sweep, &folder, json);
     }
+    if crate::processes::run(FRONT_END.verb, args, flags.train.processes)? {
+        return Ok(());
+    }
     let losses = asked.losses(flags.train.defer_epochs)?;
     let config = FRONT_END.resolved(&flags, &losses)?;
     match imbalance_detection::train(&flags, &losses, config)? {
         Ended::Finished(trained) => print(&trained, json),
+        Ended::Helped => Ok(()),
         Ended::Interrupted(folder) => Err(Interrupted(FRONT_END.resume_hint(&folder, args)).into()),
     }
 }

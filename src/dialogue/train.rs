@@ -29,6 +29,9 @@ pub fn settings(args: &[OsString]) -> anyhow::Result<String> {
 pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     let asked = FRONT_END.ask(args)?;
     let flags = DialogueFlags::from_arg_matches(&asked.matches)?;
+    if crate::processes::run(FRONT_END.verb, args, flags.train.processes)? {
+        return Ok(());
+    }
     let losses = asked.losses(flags.train.defer_epochs)?;
     let config = FRONT_END.resolved(&flags, &losses)?;
     if flags.train.threads != Some(1) {
@@ -36,6 +39,7 @@ pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     }
     match imbalance_dialogue::train(&flags, &losses, config)? {
         Ended::Finished(trained) => print(&trained, asked.matches.get_flag("json")),
+        Ended::Helped => Ok(()),
         Ended::Interrupted(folder) => Err(Interrupted(FRONT_END.resume_hint(&folder, args)).into()),
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use clap::Parser;
-use imbalance_train::sgd::{Sgd, SgdConfig};
+use imbalance_train::optimiser::{Optimiser, Rule, SgdConfig};
 use imbalance_train::{Autocast, Precision};
 use imbalance_vision::model::{ImageModel, ImageModelConfig, ModelKind};
 use tch::nn::VarStore;
@@ -47,7 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = VarStore::new(Device::Cpu);
     let config = ImageModelConfig { model: args.model, classes: args.classes, cosine_scale: None };
     let model = ImageModel::new(&store.root(), config, 1)?;
-    let mut sgd = Sgd::new(&store, SgdConfig { momentum: 0.9, weight_decay: 2e-4, nesterov: false }, |_| true)?;
+    let mut sgd =
+        Optimiser::new(&store, Rule::Sgd(SgdConfig { momentum: 0.9, weight_decay: 2e-4, nesterov: false }), |_| true)?;
     let (n, size) = (args.batch, args.size);
     let xs = if args.channels_last {
         Tensor::randn([n, size, size, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2])

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use imbalance_train::normalised_classifier::parse_cosine_scale;
-use imbalance_train::{NormalisedClassifier, Precision, TrainFlags};
+use imbalance_train::{NormalisedClassifier, TrainFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::VisionError;
@@ -254,10 +254,6 @@ pub struct ModelFlags {
     #[arg(long, allow_negative_numbers = true, value_name = "SCALE", value_parser = parse_cosine_scale)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cosine_scale: Option<f64>,
-
-    /// Precision of convolutions and products; weights, loss and optimiser are float32
-    #[arg(long, value_enum, default_value_t)]
-    pub precision: Precision,
 
     /// How activations lie in memory
     #[arg(long, value_enum, default_value_t = MemoryFormat::ChannelsLast)]

@@ -8,6 +8,7 @@ pub mod data;
 mod error;
 pub mod flags;
 pub mod method;
+pub mod mixing;
 pub mod model;
 pub mod network;
 mod outcome;

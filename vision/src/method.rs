@@ -4,6 +4,7 @@ use imbalance_train::{Losses, Sampler, TrainFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::VisionError;
+use crate::mixing::Mixing;
 
 /// `--method`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
@@ -62,6 +63,15 @@ pub struct MethodFlags {
     /// Adds −τ log π_c to the logits when predicting, π_c the share of class c in training (Menon et al., 2021)
     #[arg(long, allow_negative_numbers = true, value_name = "TAU", default_value_t = 0.0, value_parser = zero_or_more)]
     pub adjust_logits: f64,
+
+    /// α of mixup: pairs of images are blended by a share from Beta(α, α) (Zhang et al., 2018); 0 for none
+    #[arg(long, allow_negative_numbers = true, value_name = "ALPHA", default_value_t = 0.0, value_parser = zero_or_more)]
+    pub mixup: f64,
+
+    /// α of cutmix: a box of another image in the place of each one's pixels (Yun et al., 2019); 0 for none. With --mixup, a
+    /// step takes one of the two
+    #[arg(long, allow_negative_numbers = true, value_name = "ALPHA", default_value_t = 0.0, value_parser = zero_or_more)]
+    pub cutmix: f64,
 }
 
 fn zero_or_more(text: &str) -> Result<f64, String> {
@@ -75,6 +85,12 @@ fn above_zero(text: &str) -> Result<f64, String> {
 }
 
 impl MethodFlags {
+    /// How images are mixed, if they are; `seed` is that of this process.
+    pub fn mixing(&self, seed: u64) -> Option<Mixing> {
+        let Self { mixup, cutmix, .. } = *self;
+        (mixup > 0.0 || cutmix > 0.0).then_some(Mixing { mixup, cutmix, seed })
+    }
+
     /// Flags that belong to another method, or are missing for this one.
     ///
     /// # Errors
@@ -83,6 +99,11 @@ impl MethodFlags {
         let wrong = |message: String| Err(VisionError::Usage(message));
         if let (Some(tau), true) = (self.tau, self.method != Method::TauNorm) {
             return wrong(format!("--tau {tau} is for --method tau-norm"));
+        }
+        if let (Method::Bbn, true) = (self.method, self.mixup > 0.0 || self.cutmix > 0.0) {
+            return wrong(
+                "--method bbn mixes the images of its branches itself; leave out --mixup and --cutmix".into(),
+            );
         }
         match self.method {
             Method::Deferred => {

@@ -7,13 +7,16 @@ use imbalance_core::host::{HeadError, Loss};
 use imbalance_evaluation::longtail::{Groups, Predictions, score};
 use imbalance_train::heads::{HeadOptions, LossHeadError, LossPath, softmax_loss_with};
 use imbalance_train::losses::MadeLosses;
-use imbalance_train::{Autocast, BatchLoss, Goal, LossPhase, Precision, Sampling, Step, Task, TrainError};
+use imbalance_train::{
+    Autocast, BatchLoss, Goal, Group, LossPhase, Precision, Sampling, Share, Step, Task, TrainError,
+};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::VisionError;
 use crate::augment::{Augment, Layout, LoadedBatch, Loader, LoaderOptions};
 use crate::data::Split;
+use crate::mixing::{Mixed, Mixing};
 use crate::model::{BilateralModel, LearnableScale, bilateral_alpha};
 use crate::network::Network;
 
@@ -47,6 +50,7 @@ pub(crate) struct VisionTask<'a> {
     pub batch_size: usize,
     pub epochs: usize,
     pub loss_path: LossPath,
+    pub mixing: Option<Mixing>,
     pub precision: Precision,
     pub device: Device,
     pub seed: u64,
@@ -89,9 +93,11 @@ impl VisionTask<'_> {
         let labels: Vec<i64> =
             loaded.positions().iter().map(|&position| i64::from(self.loader.split().labels[batch[position]])).collect();
         let targets = Tensor::f_from_slice(&labels)?.f_to_device(self.device)?;
+        let images = images(&self.loader, loaded, self.device)?;
+        let mixed = self.mixing.map(|mixing| mixing.apply(images.shallow_clone(), at.step)).transpose()?;
         let features = {
             let _autocast = Autocast::begin(self.precision, self.device);
-            self.features(&images(&self.loader, loaded, self.device)?, at)?
+            self.features(mixed.as_ref().map_or(&images, |mixed| &mixed.images), at)?
         };
         // The classifier costs next to nothing, and bfloat16 is coarse for cosines times 30.
         let features = features.f_to_kind(Kind::Float)?;
@@ -101,6 +107,16 @@ impl VisionTask<'_> {
             _ => logits,
         };
         let options = HeadOptions { path: self.loss_path, features: Some(&features), ..HeadOptions::default() };
+        if let Some(Mixed { partners, share, .. }) = mixed {
+            let others: Vec<i64> = partners.iter().map(|&partner| labels[partner]).collect();
+            let others = Tensor::f_from_slice(&others)?.f_to_device(self.device)?;
+            // The head overwrites the logits that it is given.
+            let again = logits.f_mul_scalar(1.0)?;
+            let own = softmax_loss_with(loss, logits, &targets, &options)?.sum;
+            let other = softmax_loss_with(loss, again, &others, &options)?.sum;
+            let sum = own.f_mul_scalar(share)?.f_add(&other.f_mul_scalar(1.0 - share)?)?;
+            return Ok(BatchLoss { sum, units: labels.len() as f64 });
+        }
         if self.reversed.is_none() {
             let sum = softmax_loss_with(loss, logits, &targets, &options)?.sum;
             return Ok(BatchLoss { sum, units: labels.len() as f64 });
@@ -140,11 +156,27 @@ impl Task for VisionTask<'_> {
         Ok(batches)
     }
 
-    fn begin_epoch(&mut self, epoch: usize, batches: &[Vec<usize>], done: usize) -> Result<(), TrainError> {
-        self.loader.start_epoch(batches.to_vec(), done, self.seed, epoch as u64).map_err(TrainError::task)
+    fn share(&self, batch: &[usize], group: &Group) -> Vec<usize> {
+        // Of both branches, where there are two.
+        let of = |branch: &[usize]| branch[group.part(branch.len())].to_vec();
+        match self.reversed {
+            Some(_) => batch.chunks(batch.len() / 2).flat_map(of).collect(),
+            None => of(batch),
+        }
+    }
+
+    fn begin_epoch(&mut self, epoch: usize, batches: &[Share], done: usize) -> Result<(), TrainError> {
+        let some = |batches: &[Share]| batches.iter().filter(|batch| !batch.examples.is_empty()).count();
+        let first = some(&batches[..done]);
+        let batches = batches.iter().filter(|batch| !batch.examples.is_empty());
+        let batches = batches.map(|batch| (batch.examples.clone(), batch.first as u64)).collect();
+        self.loader.start_parts(batches, first, self.seed, epoch as u64).map_err(TrainError::task)
     }
 
     fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
+        if batch.is_empty() {
+            return Ok(None);
+        }
         let loaded = self.loader.next_batch().map_err(TrainError::task)?;
         let loaded = loaded.ok_or_else(|| TrainError::task("the loader has no more batches"))?;
         if self.reversed.is_some() && loaded.positions().len() < batch.len() {

@@ -11,10 +11,9 @@ use imbalance_train::config::TrainConfig;
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::schedule::{Decay, Schedule, WarmUp};
 use imbalance_train::{
-    ExampleClasses, Interrupt, Losses, Manifest, Outcome, RunFolder, RunMode, RunRequest, Sampler, Sampling,
-    SamplingPlan, Stream, Summary, TrainError, checkpoint, derive, fit, set_threads,
+    Compute, ExampleClasses, Interrupt, Losses, Manifest, Outcome, RunFolder, RunMode, RunRequest, Sampler, Sampling,
+    SamplingPlan, Stream, Summary, TrainError, checkpoint, derive, fit,
 };
-use tch::Device;
 use tch::nn::VarStore;
 
 use crate::VisionError;
@@ -39,6 +38,8 @@ pub enum Ended {
     Finished(Box<TrainedRun>),
     /// The user stopped it; this run folder can be resumed.
     Interrupted(PathBuf),
+    /// This process helped another, which has the results.
+    Helped,
 }
 
 /// Trains, evaluates and fills a run folder. `config` is the resolved configuration, TOML; progress goes to
@@ -49,26 +50,34 @@ pub enum Ended {
 pub fn train(flags: &VisionFlags, losses: &Losses, config: String) -> Result<Ended, VisionError> {
     let settings = flags.train.resolve()?;
     flags.method.check(&flags.train, losses)?;
-    let mut prepared = Prepared::new(flags, losses)?;
+    let compute = Compute::open(&flags.train)?;
+    let mut prepared = Prepared::new(flags, losses, compute)?;
     let interrupt = Interrupt::install()?;
     let mut run = prepared.open_run(flags, losses, &config)?;
-    prepared.file.write(run.path())?;
-    if let Some(subset) = &prepared.subset {
-        crate::saved::write_json(&run.path().join("subset.json"), subset)?;
+    if let Some(run) = &run {
+        prepared.file.write(run.path())?;
+        if let Some(subset) = &prepared.subset {
+            crate::saved::write_json(&run.path().join("subset.json"), subset)?;
+        }
     }
     let outcome = {
         let mut task = prepared.task(flags, &prepared.sampling, Trained::All, settings.schedule.epochs)?;
-        fit(&mut task, &settings, &mut run, &interrupt)?
+        fit(&mut task, &settings, run.as_mut(), &interrupt, &prepared.compute.group)?
     };
-    let Outcome::Finished(first) = outcome else { return Ok(Ended::Interrupted(run.path().to_owned())) };
+    let interrupted = |run: &Option<RunFolder>| match run {
+        Some(run) => Ended::Interrupted(run.path().to_owned()),
+        None => Ended::Helped,
+    };
+    let Outcome::Finished(first) = outcome else { return Ok(interrupted(&run)) };
     let second = if flags.method.method.has_second_stage() {
-        match prepared.second_stage(flags, losses, &config, &settings, &run, &interrupt)? {
+        match prepared.second_stage(flags, losses, &config, &settings, run.as_ref(), &interrupt)? {
             Some(summary) => Some(summary),
-            None => return Ok(Ended::Interrupted(run.path().to_owned())),
+            None => return Ok(interrupted(&run)),
         }
     } else {
         None
     };
+    let Some(run) = run else { return Ok(Ended::Helped) };
     let tau = prepared.rebuild_classifier(flags)?;
     Ok(Ended::Finished(Box::new(crate::outcome::finish(&prepared, flags, &run, first, second, tau)?)))
 }
@@ -91,6 +100,7 @@ pub(crate) struct Prepared {
     pub network: Network,
     pub store: VarStore,
     pub file: ModelFile,
+    pub compute: Compute,
     sampling: Sampling,
     reversed: Option<Sampling>,
     sources: BTreeMap<String, String>,
@@ -99,15 +109,9 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    fn new(flags: &VisionFlags, losses: &Losses) -> Result<Self, VisionError> {
-        RunFolder::check(flags.train.run.as_deref(), flags.train.run_mode())?;
-        let say = |text: &str| {
-            if !flags.train.quiet {
-                eprintln!("{text}");
-            }
-        };
-        let threads = set_threads(flags.train.threads);
-        imbalance_core::host::set_threads(threads);
+    fn new(flags: &VisionFlags, losses: &Losses, compute: Compute) -> Result<Self, VisionError> {
+        compute.check_run(&flags.train)?;
+        let say = |text: &str| compute.say(&flags.train, text);
         let (set, subset) = flags.data.load()?;
         set.notes.iter().for_each(|note| say(note));
         let sources = data_hashes(&set);
@@ -138,7 +142,7 @@ impl Prepared {
         let sampling = Sampling::new(flags.train.sampling(), counts, labels).map_err(TrainError::from)?;
 
         let preset = flags.data.preset();
-        let options = loader_options(flags, threads);
+        let options = loader_options(flags, compute.threads);
         let evaluated = Augment::evaluate(&preset);
         let loader = |split: &Arc<Split>| crate::task::loader(Arc::clone(split), evaluated.clone(), options);
         let (train, test) = (Arc::new(set.train), Arc::new(set.test));
@@ -159,7 +163,7 @@ impl Prepared {
                     .into(),
             ));
         }
-        let store = VarStore::new(Device::Cpu);
+        let store = VarStore::new(compute.device);
         let network = Network::new(&store, &config, derive(flags.train.seed, Stream::Weights, 0))?;
         if let Some(path) = &flags.model.weights {
             let both = |name: &str| plain_name(config.model.model, name).into_owned();
@@ -178,7 +182,7 @@ impl Prepared {
             groups,
             dataset: set.name.clone(),
             augment: evaluated.clone(),
-            precision: flags.model.precision,
+            precision: flags.train.precision,
             memory_format: flags.model.memory_format,
             adjust_logits: flags.method.adjust_logits,
         };
@@ -196,6 +200,7 @@ impl Prepared {
             network,
             store,
             file,
+            compute,
             sampling,
             reversed,
             sources,
@@ -204,7 +209,7 @@ impl Prepared {
         })
     }
 
-    fn open_run(&self, flags: &VisionFlags, losses: &Losses, config: &str) -> Result<RunFolder, VisionError> {
+    fn open_run(&self, flags: &VisionFlags, losses: &Losses, config: &str) -> Result<Option<RunFolder>, VisionError> {
         let request = RunRequest {
             folder: flags.train.run.clone(),
             root: "runs".into(),
@@ -213,11 +218,7 @@ impl Prepared {
             config: config.to_owned(),
             manifest: self.manifest(flags, losses),
         };
-        let run = RunFolder::open(&request)?;
-        if !flags.train.quiet {
-            eprintln!("run folder: {}", run.path().display());
-        }
-        Ok(run)
+        Ok(self.compute.open_run(&flags.train, &request)?)
     }
 
     fn manifest(&self, flags: &VisionFlags, losses: &Losses) -> Manifest {
@@ -248,8 +249,13 @@ impl Prepared {
             batch_size: flags.train.batch_size,
             epochs,
             loss_path: flags.train.loss_path,
-            precision: flags.model.precision,
-            device: Device::Cpu,
+            mixing: match trained {
+                Trained::All => flags.method.mixing(self.compute.group.seed(flags.train.seed)),
+                // The second stage learns from images as they are.
+                _ => None,
+            },
+            precision: self.compute.precision,
+            device: self.compute.device,
             seed: flags.train.seed,
         })
     }
@@ -259,36 +265,20 @@ impl Prepared {
         Evaluate {
             network: &self.network,
             scale: None,
-            precision: self.file.precision,
-            device: Device::Cpu,
+            precision: self.compute.precision,
+            device: self.compute.device,
             bias: None,
         }
     }
 
-    /// Trains the classifier, or factors for its logits, on frozen features (Kang et al., 2020, sections 4.1 and 4.4);
-    /// `None` when interrupted.
-    fn second_stage(
-        &mut self,
+    /// The run folder of the second stage, within that of the run.
+    fn open_second_stage(
+        &self,
         flags: &VisionFlags,
         losses: &Losses,
         config: &str,
-        first: &TrainConfig,
         run: &RunFolder,
-        interrupt: &Interrupt,
-    ) -> Result<Option<Summary>, VisionError> {
-        let epochs = flags.method.stage_epochs as usize;
-        let settings = TrainConfig {
-            schedule: Schedule {
-                lr: flags.method.stage_lr.unwrap_or(flags.train.lr),
-                min_lr: 0.0,
-                warm_up: WarmUp::None,
-                decay: Decay::Cosine,
-                epochs,
-            },
-            defer_epochs: 0,
-            patience: 0,
-            ..first.clone()
-        };
+    ) -> Result<RunFolder, VisionError> {
         let folder = run.path().join(SECOND_STAGE);
         let mode = if RunFolder::check(Some(&folder), RunMode::Resume).is_ok() {
             RunMode::Resume
@@ -305,7 +295,35 @@ impl Prepared {
             config: config.to_owned(),
             manifest: self.manifest(flags, losses),
         };
-        let mut stage = RunFolder::open(&request)?;
+        Ok(RunFolder::open(&request)?)
+    }
+
+    /// Trains the classifier, or factors for its logits, on frozen features (Kang et al., 2020, sections 4.1 and 4.4);
+    /// `None` when interrupted.
+    fn second_stage(
+        &mut self,
+        flags: &VisionFlags,
+        losses: &Losses,
+        config: &str,
+        first: &TrainConfig,
+        run: Option<&RunFolder>,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Summary>, VisionError> {
+        let epochs = flags.method.stage_epochs as usize;
+        let settings = TrainConfig {
+            schedule: Schedule {
+                lr: flags.method.stage_lr.unwrap_or(first.schedule.lr),
+                start: 0.0,
+                min_lr: 0.0,
+                warm_up: WarmUp::None,
+                decay: Decay::Cosine,
+                epochs,
+            },
+            defer_epochs: 0,
+            patience: 0,
+            ..first.clone()
+        };
+        let mut stage = run.map(|run| self.open_second_stage(flags, losses, config, run)).transpose()?;
         let plan = single_sampler(flags.method.stage_sampler, flags.train.sampler_beta, epochs);
         let counts = ClassCounts::new(self.train_counts.clone())?;
         let labels = ExampleClasses::single(self.train.labels.clone());
@@ -330,7 +348,7 @@ impl Prepared {
         };
         let trained = scale.as_ref().map_or(Trained::Classifier, Trained::Scale);
         let mut task = self.task(flags, &sampling, trained, epochs)?;
-        let outcome = fit(&mut task, &settings, &mut stage, interrupt)?;
+        let outcome = fit(&mut task, &settings, stage.as_mut(), interrupt, &self.compute.group)?;
         drop(task);
         let Outcome::Finished(summary) = outcome else { return Ok(None) };
         if let Some(scale) = scale {
@@ -367,7 +385,7 @@ impl Prepared {
 
     /// Logits of the test images by the weights of a checkpoint of the first stage.
     pub(crate) fn test_logits_of(&self, checkpoint: &std::path::Path) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
-        let store = VarStore::new(Device::Cpu);
+        let store = VarStore::new(self.compute.device);
         let network = Network::new(&store, &self.file.network, 0)?;
         checkpoint::load_weights(checkpoint, &store)?;
         Evaluate { network: &network, ..self.evaluate() }.logits(&self.test_loader)

@@ -8,11 +8,11 @@ at::DeviceType device(bool cuda) { return cuda ? at::kCUDA : at::kCPU; }
 
 } // namespace
 
-// Begins bfloat16; returns whether autocast was on before.
-extern "C" bool imbalance_autocast_begin(bool cuda) {
+// Begins bfloat16, or float16; returns whether autocast was on before.
+extern "C" bool imbalance_autocast_begin(bool cuda, bool half) {
     const bool before = at::autocast::is_autocast_enabled(device(cuda));
     at::autocast::set_autocast_enabled(device(cuda), true);
-    at::autocast::set_autocast_dtype(device(cuda), at::kBFloat16);
+    at::autocast::set_autocast_dtype(device(cuda), half ? at::kHalf : at::kBFloat16);
     at::autocast::increment_nesting();
     return before;
 }

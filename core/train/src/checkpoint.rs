@@ -1,25 +1,30 @@
-//! Checkpoints: one safetensors file with weights, velocities and the state of the run.
+//! Checkpoints: one safetensors file with weights, the optimiser's state and that of the run.
 //!
-//! Tensors are named `model.<variable>` and `sgd.<variable>`. The metadata hold `format`, `state` (JSON) and
-//! `crc32c`, the checksum of the whole file with its own eight digits as zeros: safetensors alone would not
-//! notice a flipped bit in the data.
+//! Tensors are named `model.<variable>`, `ema.<variable>` (averaged weights), and `sgd.<variable>` or `adamw.….<variable>`. The
+//! metadata hold `format`, `state` (JSON) and `crc32c`, the checksum of the whole file with its own eight digits as zeros:
+//! safetensors alone would not notice a flipped bit in the data.
+
+mod snapshot;
+mod writer;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
-use serde_json::json;
 use tch::nn::VarStore;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::atomic_file::write_then;
+pub use snapshot::{Parts, Snapshot};
+pub use writer::{Pending, Writer};
+
+use crate::average::Average;
 use crate::error::TrainError;
-use crate::sgd::Sgd;
+use crate::optimiser::Optimiser;
 use crate::state::TrainState;
 
 const FORMAT: &str = "imbalance-checkpoint/1";
+const MODEL: &str = "model.";
+const AVERAGE: &str = "ema.";
 const ZERO_CRC: &str = "00000000";
 /// The header starts with its length (8 bytes) and this, so the checksum's place is fixed.
 const HEADER_START: &str = r#"{"__metadata__":{"crc32c":""#;
@@ -60,119 +65,25 @@ pub enum CheckpointError {
         /// Its type.
         kind: Kind,
     },
+    /// The state of the run has no JSON.
+    #[error("the state of the run cannot be written: {0}")]
+    State(serde_json::Error),
     /// libtorch could not give or take a tensor's data.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
 }
 
-struct Entry {
-    name: String,
-    tensor: Tensor,
-    dtype: Dtype,
-    bytes: usize,
-}
-
-impl Entry {
-    fn new(name: String, tensor: &Tensor) -> Result<Entry, CheckpointError> {
-        let kind = tensor.kind();
-        let dtype = dtype_of(kind).ok_or_else(|| CheckpointError::Kind { name: name.clone(), kind })?;
-        let bytes = tensor.numel() * kind.elt_size_in_bytes();
-        Ok(Entry { name, tensor: tensor.shallow_clone(), dtype, bytes })
-    }
-}
-
-/// Writes weights, the velocities of `sgd` if given, and `state` to `path`, atomically. With `previous`, the
-/// file that was at `path` is kept under that name.
+/// Writes `parts` and `state` to `path`, atomically. With `previous`, the file that was at `path` is kept under that name.
 ///
 /// # Errors
-/// [`CheckpointError::Io`] when the disk refuses; the old file is then untouched.
+/// As [`Snapshot::take`] and [`Snapshot::write`].
 pub fn save(
     path: &Path,
-    variables: &VarStore,
-    sgd: Option<&Sgd>,
+    parts: &Parts<'_>,
     state: &TrainState,
     previous: Option<&Path>,
 ) -> Result<(), CheckpointError> {
-    let mut entries = Vec::new();
-    for (name, tensor) in variables.variables() {
-        entries.push(Entry::new(format!("model.{name}"), &tensor)?);
-    }
-    for (name, tensor) in sgd.iter().flat_map(|sgd| sgd.velocities()) {
-        entries.push(Entry::new(format!("sgd.{name}"), tensor)?);
-    }
-    // Widest types first keeps every tensor aligned to its type, as the format asks of writers.
-    entries.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
-    let header = header(&entries, state).map_err(|error| io_error(path, error.into()))?;
-    write_then(
-        path,
-        |file| write_file(file, &header, &entries),
-        || match previous {
-            Some(previous) if path.exists() => std::fs::rename(path, previous),
-            _ => Ok(()),
-        },
-    )
-    .map_err(|error| match error {
-        WriteError::Io(source) => io_error(path, source),
-        WriteError::Torch(error) => error.into(),
-    })
-}
-
-fn header(entries: &[Entry], state: &TrainState) -> serde_json::Result<Vec<u8>> {
-    let mut header = serde_json::Map::new();
-    header.insert(
-        "__metadata__".into(),
-        json!({ "crc32c": ZERO_CRC, "format": FORMAT, "state": serde_json::to_string(state)? }),
-    );
-    let mut offset = 0;
-    for entry in entries {
-        let info = json!({
-            "dtype": entry.dtype,
-            "shape": entry.tensor.size(),
-            "data_offsets": [offset, offset + entry.bytes],
-        });
-        header.insert(entry.name.clone(), info);
-        offset += entry.bytes;
-    }
-    let mut json = serde_json::to_vec(&header)?;
-    json.resize(json.len().next_multiple_of(8), b' ');
-    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(json);
-    Ok(bytes)
-}
-
-enum WriteError {
-    Io(std::io::Error),
-    Torch(tch::TchError),
-}
-
-impl From<std::io::Error> for WriteError {
-    fn from(error: std::io::Error) -> WriteError {
-        WriteError::Io(error)
-    }
-}
-
-/// One tensor at a time through one buffer: a whole second copy of the model would show in the peak memory.
-fn write_file(file: &mut File, header: &[u8], entries: &[Entry]) -> Result<(), WriteError> {
-    let mut crc = crc32c::crc32c(header);
-    let mut out = BufWriter::new(&mut *file);
-    out.write_all(header)?;
-    let mut buffer = vec![0; entries.iter().map(|entry| entry.bytes).max().unwrap_or(0)];
-    for entry in entries {
-        let bytes = &mut buffer[..entry.bytes];
-        copy_bytes(&entry.tensor, bytes).map_err(WriteError::Torch)?;
-        crc = crc32c::crc32c_append(crc, bytes);
-        out.write_all(bytes)?;
-    }
-    out.flush()?;
-    drop(out);
-    file.seek(SeekFrom::Start(CRC_OFFSET as u64))?;
-    file.write_all(format!("{crc:08x}").as_bytes())?;
-    Ok(())
-}
-
-fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) -> Result<(), tch::TchError> {
-    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-    tensor.f_copy_data_u8(bytes, tensor.numel())
+    Snapshot::take(parts, state)?.write(path, previous)
 }
 
 /// A checkpoint read into memory and found whole.
@@ -188,7 +99,14 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Io`], or [`CheckpointError::Damaged`] when the file is not a whole checkpoint.
     pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
-        let mut bytes = std::fs::read(path).map_err(|source| io_error(path, source))?;
+        Checkpoint::from_bytes(path, std::fs::read(path).map_err(|source| io_error(path, source))?)
+    }
+
+    /// Verifies the bytes of a checkpoint that came from `path`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Damaged`].
+    pub fn from_bytes(path: &Path, mut bytes: Vec<u8>) -> Result<Checkpoint, CheckpointError> {
         let damaged = |reason: String| CheckpointError::Damaged { path: path.to_path_buf(), reason };
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
         let text = metadata.metadata().clone().unwrap_or_default();
@@ -202,14 +120,25 @@ impl Checkpoint {
         if bytes.get(place.clone()) != Some(recorded.as_bytes()) {
             return Err(damaged("its checksum is not where it belongs".into()));
         }
-        bytes[place].copy_from_slice(ZERO_CRC.as_bytes());
+        bytes[place.clone()].copy_from_slice(ZERO_CRC.as_bytes());
         let found = format!("{:08x}", crc32c::crc32c(&bytes));
         if found != recorded {
             return Err(damaged(format!("its checksum is {found}, but {recorded} was written")));
         }
         let state = serde_json::from_str(text.get("state").map(String::as_str).unwrap_or_default())
             .map_err(|error| damaged(format!("its state: {error}")))?;
+        bytes[place].copy_from_slice(found.as_bytes());
         Ok(Checkpoint { path: path.to_path_buf(), bytes, state })
+    }
+
+    /// Where it came from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Where the run stood.
@@ -217,51 +146,70 @@ impl Checkpoint {
         &self.state
     }
 
-    /// Puts the weights into `variables`, which must be the model that was saved; nothing is changed unless
-    /// all of it fits.
+    /// Puts the weights that results are made with into `variables`, which must be the model that was saved: the averaged ones
+    /// where there are any. Nothing is changed unless all of it fits.
     ///
     /// # Errors
     /// [`CheckpointError::Mismatch`], naming the first variable (by name) that differs.
     pub fn load_weights(&self, variables: &VarStore) -> Result<(), CheckpointError> {
+        let averaged = self.tensors()?.names().iter().any(|name| name.starts_with(AVERAGE));
+        self.load_weights_of(if averaged { AVERAGE } else { MODEL }, variables)
+    }
+
+    fn load_weights_of(&self, part: &str, variables: &VarStore) -> Result<(), CheckpointError> {
         let tensors = self.tensors()?;
         let mut named: Vec<(String, Tensor)> = variables.variables().into_iter().collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         for (name, variable) in &named {
-            self.check(&tensors, &format!("model.{name}"), variable)?;
+            self.check(&tensors, &format!("{part}{name}"), variable)?;
         }
         let mut names = tensors.names();
         names.sort_unstable();
         let unknown = names
             .into_iter()
-            .filter_map(|name| name.strip_prefix("model."))
+            .filter_map(|name| name.strip_prefix(part))
             .find(|name| named.binary_search_by(|(known, _)| known.as_str().cmp(name)).is_err());
         if let Some(name) = unknown {
             return Err(self.mismatch(format!("it has a variable `{name}`, which the model has not")));
         }
         let _no_grad = tch::no_grad_guard();
         for (name, mut variable) in named {
-            variable.f_copy_(&self.tensor(&tensors, &format!("model.{name}"))?)?;
+            variable.f_copy_(&self.tensor(&tensors, &format!("{part}{name}"))?)?;
         }
         Ok(())
     }
 
-    /// Puts back weights and velocities.
+    /// Puts back weights, the optimiser's state and the averaged weights, if there are any.
     ///
     /// # Errors
     /// [`CheckpointError::Mismatch`], naming the first variable that differs.
-    pub fn load(&self, variables: &VarStore, sgd: &mut Sgd) -> Result<(), TrainError> {
+    pub fn load(
+        &self,
+        variables: &VarStore,
+        optimiser: &mut Optimiser,
+        average: Option<&mut Average>,
+    ) -> Result<(), TrainError> {
         let tensors = self.tensors()?;
-        let mut velocities = HashMap::new();
-        for (name, weights) in sgd.parameters() {
-            let saved = format!("sgd.{name}");
-            // A variable that had no gradient yet has no velocity.
-            if tensors.tensor(&saved).is_ok() {
-                self.check(&tensors, &saved, weights)?;
-                velocities.insert(name.to_string(), self.tensor(&tensors, &saved)?);
+        let mut state = HashMap::new();
+        for (name, like) in optimiser.expected() {
+            // A variable that had no gradient yet has no state.
+            if tensors.tensor(&name).is_ok() {
+                self.check(&tensors, &name, &like)?;
+                let tensor = self.tensor(&tensors, &name)?;
+                state.insert(name, tensor);
             }
         }
-        self.load_weights(variables)?;
-        sgd.restore(velocities)
+        let mut averages = Vec::new();
+        for (name, like) in average.iter().flat_map(|average| average.values()) {
+            let name = format!("{AVERAGE}{name}");
+            self.check(&tensors, &name, like)?;
+            averages.push(self.tensor(&tensors, &name)?);
+        }
+        self.load_weights_of(MODEL, variables)?;
+        if let Some(average) = average {
+            average.restore(&averages)?;
+        }
+        optimiser.restore(state)
     }
 
     fn tensors(&self) -> Result<SafeTensors<'_>, CheckpointError> {

@@ -1,8 +1,8 @@
 //! The checked settings of a training run.
 
 use crate::error::TrainError;
+use crate::optimiser::{LayerRates, Prefixes, Rule, SgdConfig};
 use crate::schedule::{Decay, Schedule, WarmUp};
-use crate::sgd::SgdConfig;
 use crate::task::LossPhase;
 
 /// Everything the training loop is told, from [`crate::flags::TrainFlags::resolve`].
@@ -10,8 +10,16 @@ use crate::task::LossPhase;
 pub struct TrainConfig {
     /// Learning rates, and the number of epochs.
     pub schedule: Schedule,
-    /// The optimiser.
-    pub sgd: SgdConfig,
+    /// The optimiser's rule.
+    pub rule: Rule,
+    /// Learning rates of single layers.
+    pub layer_rates: LayerRates,
+    /// Layers that keep their values.
+    pub frozen: Prefixes,
+    /// Decay of the moving average of the weights, if one is kept; results are then those of the average.
+    pub average: Option<f64>,
+    /// Whether the loss is scaled, so that gradients in float16 do not vanish.
+    pub scale_loss: bool,
     /// Batches whose gradients make one step, at least 1.
     pub accumulate: usize,
     /// Largest gradient norm, if it is limited.
@@ -42,7 +50,7 @@ impl TrainConfig {
     /// [`TrainError::Settings`], naming the flags that contradict each other.
     pub fn check(&self) -> Result<(), TrainError> {
         let wrong = |message: String| Err(TrainError::Settings(message));
-        let Schedule { lr, min_lr, warm_up, decay, epochs } = &self.schedule;
+        let Schedule { lr, start: _, min_lr, warm_up, decay, epochs } = &self.schedule;
         if self.defer_epochs > 0 && self.defer_epochs >= *epochs {
             return wrong(format!(
                 "--defer-epochs {} leaves none of --epochs {epochs} for the chosen loss; it must be smaller",
@@ -72,7 +80,7 @@ impl TrainConfig {
         {
             return wrong(format!("--step-after {steps:?} must ascend"));
         }
-        if self.sgd.nesterov && self.sgd.momentum == 0.0 {
+        if let Rule::Sgd(SgdConfig { nesterov: true, momentum: 0.0, .. }) = self.rule {
             return wrong("--nesterov needs a --momentum above 0".into());
         }
         Ok(())

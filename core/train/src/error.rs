@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::CheckpointError;
+use crate::group::GroupError;
 use crate::run_folder::RunError;
 use crate::sampler::SamplerError;
 
@@ -43,6 +44,9 @@ pub enum TrainError {
     /// Examples cannot be drawn.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
+    /// The processes of the run cannot work together.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
@@ -112,6 +116,7 @@ impl TrainError {
     pub fn exit_code(&self) -> u8 {
         match self {
             TrainError::Settings(_) => 2,
+            TrainError::Group(error) => error.exit_code(),
             TrainError::Run(error) => error.exit_code(),
             _ => 1,
         }

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::config::TrainConfig;
+use crate::device::DeviceChoice;
 use crate::error::TrainError;
 use crate::heads::LossPath;
+use crate::optimiser::{AdamWConfig, LayerRates, Prefixes, Rule, SgdConfig};
 use crate::plateau::PlateauConfig;
+use crate::precision::Precision;
 use crate::run_folder::RunMode;
 use crate::sampler::Sampler;
 use crate::sampling::SamplingPlan;
 use crate::schedule::{Decay, Schedule, WarmUp};
-use crate::sgd::SgdConfig;
 
 /// `--schedule`.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +28,40 @@ pub enum ScheduleKind {
     Cosine,
     /// Times --plateau-factor when validation stops improving
     Plateau,
+}
+
+/// `--optimiser`.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserKind {
+    /// Stochastic gradient descent with momentum
+    Sgd,
+    /// Adam with decoupled weight decay
+    #[value(name = "adamw")]
+    AdamW,
+}
+
+/// β₁ and β₂ of AdamW.
+// A type of its own, as the lists below.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(into = "String")]
+pub struct Betas(pub [f64; 2]);
+
+impl std::str::FromStr for Betas {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Betas, String> {
+        let beta = |part: &str| part.trim().parse().ok().filter(|beta: &f64| (0.0..1.0).contains(beta));
+        text.split_once(',')
+            .and_then(|(first, second)| Some(Betas([beta(first)?, beta(second)?])))
+            .ok_or_else(|| "must be two numbers from 0 to below 1, as in 0.9,0.999".into())
+    }
+}
+
+impl From<Betas> for String {
+    fn from(Betas([first, second]): Betas) -> String {
+        format!("{first},{second}")
+    }
 }
 
 /// Epochs as a comma-separated list.
@@ -86,6 +122,37 @@ pub struct TrainFlags {
     #[arg(long, allow_negative_numbers = true, value_name = "RATE", default_value_t = 0.1, value_parser = above_zero)]
     pub lr: f64,
 
+    /// Batch that --lr is meant for: a step of more examples takes as many times the rate, to which a warm-up then rises
+    /// from --lr; 0 to take --lr as it is
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0)]
+    pub lr_batch: usize,
+
+    /// Factors of the rate by the start of variables' names, as in encoder=0.1,head=10
+    #[arg(long, value_name = "START=F,…")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_lr: Option<LayerRates>,
+
+    /// Variables to leave as they are, by the start of their names, as in encoder,embedding
+    #[arg(long, value_name = "START,…")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<Prefixes>,
+
+    /// How gradients move weights
+    #[arg(long, alias = "optimizer", value_enum, default_value_t = OptimiserKind::Sgd)]
+    pub optimiser: OptimiserKind,
+
+    /// β₁ and β₂ of AdamW
+    #[arg(long, value_name = "B,B", default_value = "0.9,0.999")]
+    pub adam_betas: Betas,
+
+    /// ε of AdamW
+    #[arg(long, allow_negative_numbers = true, value_name = "E", default_value_t = 1e-8, value_parser = above_zero)]
+    pub adam_epsilon: f64,
+
+    /// Decay of a moving average of the weights, which then is what is evaluated; 0 for none
+    #[arg(long, allow_negative_numbers = true, value_name = "D", default_value_t = 0.0, value_parser = zero_to_below_one)]
+    pub ema_decay: f64,
+
     /// Momentum of SGD, from 0 to below 1
     #[arg(long, allow_negative_numbers = true, value_name = "M", default_value_t = 0.9, value_parser = zero_to_below_one)]
     pub momentum: f64,
@@ -94,7 +161,7 @@ pub struct TrainFlags {
     #[arg(long)]
     pub nesterov: bool,
 
-    /// Weight decay (L2), added to the gradient
+    /// Weight decay, added to the gradient (L2) by SGD, apart from it by AdamW
     #[arg(long, allow_negative_numbers = true, value_name = "L", default_value_t = 0.0, value_parser = zero_or_more)]
     pub weight_decay: f64,
 
@@ -170,10 +237,32 @@ pub struct TrainFlags {
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub seed: u64,
 
-    /// CPU threads [default: all cores]
-    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = at_least_one)]
+    /// Where to compute: auto (a GPU if there is one), cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t, help_heading = "Machine")]
+    pub device: DeviceChoice,
+
+    /// Precision of convolutions and products; weights, loss and optimiser are float32
+    #[arg(long, value_enum, default_value_t, help_heading = "Machine")]
+    pub precision: Precision,
+
+    /// Let GPUs round the factors of float32 products to TF32
+    #[arg(long, help_heading = "Machine")]
+    pub tf32: bool,
+
+    /// Use only algorithms that give the same bytes every time; on the CPU all do
+    #[arg(long, help_heading = "Machine")]
+    pub deterministic: bool,
+
+    /// CPU threads of each process [default: all cores, shared by the processes]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = at_least_one, help_heading = "Machine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+
+    /// Processes on this machine that train together, each with a part of every batch; torchrun, srun or mpirun start those
+    /// of several machines
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1, value_parser = at_least_one, help_heading = "Machine")]
+    #[serde(skip)]
+    pub processes: usize,
 
     /// Steps between checkpoints within an epoch; 0 for the end of each epoch only
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0, help_heading = "Run")]
@@ -233,9 +322,32 @@ impl TrainFlags {
                 Decay::Plateau(PlateauConfig { patience: self.plateau_patience, factor: self.plateau_factor })
             }
         };
+        // Goyal et al. 2017, section 2.1: the rate grows with the batch.
+        let times = match self.lr_batch {
+            0 => 1.0,
+            batch => (self.batch_size * self.accumulate) as f64 / batch as f64,
+        };
+        let start = if times > 1.0 { self.lr } else { 0.0 };
+        let lr = self.lr * times;
+        let rule = match self.optimiser {
+            OptimiserKind::Sgd => Rule::Sgd(SgdConfig {
+                momentum: self.momentum,
+                weight_decay: self.weight_decay,
+                nesterov: self.nesterov,
+            }),
+            OptimiserKind::AdamW => Rule::AdamW(AdamWConfig {
+                betas: self.adam_betas.0,
+                epsilon: self.adam_epsilon,
+                weight_decay: self.weight_decay,
+            }),
+        };
         let config = TrainConfig {
-            schedule: Schedule { lr: self.lr, min_lr: self.min_lr, warm_up, decay, epochs: self.epochs },
-            sgd: SgdConfig { momentum: self.momentum, weight_decay: self.weight_decay, nesterov: self.nesterov },
+            schedule: Schedule { lr, start, min_lr: self.min_lr, warm_up, decay, epochs: self.epochs },
+            rule,
+            layer_rates: self.layer_lr.clone().unwrap_or_default(),
+            frozen: self.freeze.clone().unwrap_or_default(),
+            average: (self.ema_decay > 0.0).then_some(self.ema_decay),
+            scale_loss: self.precision == Precision::Float16,
             accumulate: self.accumulate,
             clip_norm: (self.clip_norm > 0.0).then_some(self.clip_norm),
             defer_epochs: self.defer_epochs,
@@ -358,6 +470,24 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_for_one_batch_becomes_that_of_another() {
+        // 0.1 for 256; 512·4 examples a step are 8 times as many, to which the warm-up rises from 0.1.
+        let config = resolve("--lr 0.1 --lr-batch 256 --batch-size 512 --accumulate 4 --warmup-epochs 2").unwrap();
+        assert_eq!((config.schedule.lr, config.schedule.start), (0.8, 0.1));
+        let smaller = resolve("--lr 0.1 --lr-batch 256 --batch-size 64 --warmup-epochs 2").unwrap();
+        assert_eq!((smaller.schedule.lr, smaller.schedule.start), (0.025, 0.0));
+        assert_eq!(resolve("--lr 0.1 --batch-size 512").unwrap().schedule.lr, 0.1);
+    }
+
+    #[test]
+    fn adamw_with_its_settings() {
+        let config =
+            resolve("--optimizer adamw --adam-betas 0.8,0.95 --adam-epsilon 1e-6 --weight-decay 0.05").unwrap();
+        let want = AdamWConfig { betas: [0.8, 0.95], epsilon: 1e-6, weight_decay: 0.05 };
+        assert_eq!(config.rule, Rule::AdamW(want));
+    }
+
+    #[test]
     fn a_later_list_replaces_an_earlier_one() {
         let flags = parse("--step-epochs 160,180 --step-epochs 3,4").unwrap();
         assert_eq!(flags.step_epochs, Some(EpochList(vec![3, 4])));
@@ -380,6 +510,15 @@ mod tests {
             ("--step-factor 1", "--step-factor", "between 0 and 1"),
             ("--plateau-factor 0", "--plateau-factor", "between 0 and 1"),
             ("--threads 0", "--threads", "at least 1"),
+            ("--adam-betas 0.9", "--adam-betas", "0.9,0.999"),
+            ("--adam-betas 0.9,1", "--adam-betas", "from 0 to below 1"),
+            ("--optimiser adam", "--optimiser", "sgd, adamw"),
+            ("--ema-decay 1", "--ema-decay", "from 0 to below 1"),
+            ("--layer-lr encoder", "--layer-lr", "as in encoder=0.1"),
+            ("--freeze a,,b", "--freeze", "encoder,embedding"),
+            ("--device gpu", "--device", "cuda:0"),
+            ("--precision half", "--precision", "bfloat16, float16"),
+            ("--processes 0", "--processes", "at least 1"),
             ("--seed 9223372036854775808", "--seed", "9223372036854775807"),
             ("--schedule linear", "--schedule", "constant, step, cosine, plateau"),
             (

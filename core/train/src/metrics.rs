@@ -119,12 +119,12 @@ impl Metrics {
         self.events.scalars(record.step, &points).map_err(FileError::on("write events for", &self.path))
     }
 
-    /// Makes the records survive a power failure, before a checkpoint counts on them.
+    /// The file of the records, to be synced before a checkpoint counts on them.
     ///
     /// # Errors
-    /// [`FileError`] when the disk refuses.
-    pub fn sync(&self) -> Result<(), FileError> {
-        self.file.sync_data().map_err(FileError::on("write", &self.path))
+    /// [`FileError`] when the system has no second handle for it.
+    pub fn file(&self) -> Result<(PathBuf, File), FileError> {
+        Ok((self.path.clone(), self.file.try_clone().map_err(FileError::on("write", &self.path))?))
     }
 }
 

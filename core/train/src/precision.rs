@@ -6,7 +6,7 @@ use std::fmt;
 use tch::Device;
 
 unsafe extern "C" {
-    fn imbalance_autocast_begin(cuda: bool) -> bool;
+    fn imbalance_autocast_begin(cuda: bool, half: bool) -> bool;
     fn imbalance_autocast_end(cuda: bool, before: bool);
 }
 
@@ -21,10 +21,12 @@ pub enum Precision {
     Float32,
     /// Convolutions and products in bfloat16, the rest in float32
     Bfloat16,
+    /// The same in float16, the loss scaled so that small gradients survive
+    Float16,
 }
 
 impl Precision {
-    /// What it is on `device`: [`Precision::Float32`] or [`Precision::Bfloat16`].
+    /// What it is on `device`; never [`Precision::Auto`].
     pub fn on(self, device: Device) -> Self {
         match self {
             Self::Auto if native_bfloat16(device) => Self::Bfloat16,
@@ -40,6 +42,7 @@ impl fmt::Display for Precision {
             Self::Auto => "auto",
             Self::Float32 => "float32",
             Self::Bfloat16 => "bfloat16",
+            Self::Float16 => "float16",
         })
     }
 }
@@ -54,7 +57,7 @@ fn native_bfloat16(device: Device) -> bool {
 }
 
 /// While it lives, libtorch's operations on this thread choose their precision as its autocast does: convolutions and
-/// products in bfloat16, sums and normalisations in float32.
+/// products in bfloat16 or float16, sums and normalisations in float32.
 ///
 /// tch's own autocast is for CUDA only and takes no kind.
 #[derive(Debug)]
@@ -64,12 +67,13 @@ pub struct Autocast {
 }
 
 impl Autocast {
-    /// Begins it if `precision` is bfloat16 on `device`; the graph may be walked backward after its end.
+    /// Begins it if `precision` is bfloat16 or float16 on `device`; the graph may be walked backward after its end.
     pub fn begin(precision: Precision, device: Device) -> Option<Self> {
-        (precision.on(device) == Precision::Bfloat16).then(|| {
-            let cuda = device.is_cuda();
+        let precision = precision.on(device);
+        (precision != Precision::Float32).then(|| {
+            let (cuda, half) = (device.is_cuda(), precision == Precision::Float16);
             // SAFETY: sets libtorch's state of this thread, which `drop` puts back.
-            Self { cuda, before: unsafe { imbalance_autocast_begin(cuda) } }
+            Self { cuda, before: unsafe { imbalance_autocast_begin(cuda, half) } }
         })
     }
 }
@@ -97,6 +101,7 @@ mod tests {
         assert_eq!(product(Precision::Float32).kind(), Kind::Float);
         let low = product(Precision::Bfloat16);
         assert_eq!(low.kind(), Kind::BFloat16);
+        assert_eq!(product(Precision::Float16).kind(), Kind::Half);
         assert_eq!(a.matmul(&a).kind(), Kind::Float, "its end restores float32");
         low.sum(Kind::Float).backward();
         assert_eq!(a.grad().kind(), Kind::Float);

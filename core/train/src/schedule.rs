@@ -58,6 +58,8 @@ pub struct Position {
 pub struct Schedule {
     /// Base rate.
     pub lr: f64,
+    /// Where the warm-up starts.
+    pub start: f64,
     /// Where cosine ends and below which a plateau does not go.
     pub min_lr: f64,
     /// Rise at the start.
@@ -92,7 +94,8 @@ impl Schedule {
             }
             Decay::Plateau(_) => (self.lr * plateau_scale).max(self.min_lr),
         };
-        decayed * warm.min(1.0)
+        let warm = warm.min(1.0);
+        self.start * (1.0 - warm) + decayed * warm
     }
 
     fn dropped(&self, times: usize, factor: f64) -> f64 {
@@ -110,7 +113,7 @@ mod tests {
     use super::*;
 
     fn schedule(decay: Decay, warm_up: WarmUp, epochs: usize) -> Schedule {
-        Schedule { lr: 0.4, min_lr: 0.0, warm_up, decay, epochs }
+        Schedule { lr: 0.4, start: 0.0, min_lr: 0.0, warm_up, decay, epochs }
     }
 
     /// Position of `step` (from 0) when every epoch has 4 batches.
@@ -130,6 +133,15 @@ mod tests {
         for (step, want) in [(0, 0.05), (1, 0.1), (6, 0.35), (7, 0.4), (8, 0.4), (30, 0.4)] {
             close(by_epochs.rate(at(step), 1.0), want);
             close(by_steps.rate(at(step), 1.0), want);
+        }
+    }
+
+    #[test]
+    fn a_warm_up_may_start_above_zero() {
+        // From .1 to .4 in 8 steps of .0375, as of large batches (Goyal et al. 2017, section 2.2).
+        let large = Schedule { start: 0.1, ..schedule(Decay::Constant, WarmUp::Epochs(2), 10) };
+        for (step, want) in [(0, 0.1375), (3, 0.25), (7, 0.4), (9, 0.4)] {
+            close(large.rate(at(step), 1.0), want);
         }
     }
 
@@ -164,7 +176,7 @@ mod tests {
     fn the_rates_of_cifar_10_lt_at_named_epochs() {
         // Cao et al. (2019): 0.1·k/5 at the end of epoch k ≤ 5, 0.1 to epoch 160, 0.001 to 180, then 1e-5.
         let decay = Decay::Step { epochs: vec![160, 180], factor: 0.01 };
-        let schedule = Schedule { lr: 0.1, min_lr: 0.0, warm_up: WarmUp::Epochs(5), decay, epochs: 200 };
+        let schedule = Schedule { lr: 0.1, start: 0.0, min_lr: 0.0, warm_up: WarmUp::Epochs(5), decay, epochs: 200 };
         let batches = 97;
         for (epoch, rate) in
             [(1, 0.02), (2, 0.04), (5, 0.1), (6, 0.1), (160, 0.1), (161, 0.001), (180, 0.001), (181, 1e-5), (200, 1e-5)]

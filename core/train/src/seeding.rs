@@ -11,6 +11,10 @@ pub enum Stream {
     Step,
     /// Sampling during validation; index: epoch.
     Validation,
+    /// What differs between processes that train together; index: rank.
+    Process,
+    /// Which examples are mixed, and how much; index: step.
+    Mixing,
 }
 
 /// A seed for `stream` at `index`: two rounds of the SplitMix64 finaliser (Steele et al. 2014,
@@ -21,6 +25,8 @@ pub fn derive(seed: u64, stream: Stream, index: u64) -> u64 {
         Stream::Order => 2,
         Stream::Step => 3,
         Stream::Validation => 4,
+        Stream::Process => 5,
+        Stream::Mixing => 6,
     };
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     mix(mix(seed.wrapping_add(GOLDEN.wrapping_mul(stream))).wrapping_add(GOLDEN.wrapping_mul(index)))

@@ -4,13 +4,15 @@ use toml::{Table, Value};
 
 /// Keys that do not change what a step computes, so a resumed run may be given others. `epochs` is among them:
 /// a run may be made longer. `data` is, because the data's hashes are compared instead of their place.
-const FREE: [&str; 11] = [
+const FREE: [&str; 13] = [
     "checkpoint-every",
     "data",
+    "device",
     "epochs",
     "json",
     "overwrite",
     "plugin-dir",
+    "processes",
     "quiet",
     "resume",
     "run",

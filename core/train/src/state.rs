@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::early_stopping::EarlyStopping;
 use crate::exact::Exact;
+use crate::loss_scale::LossScale;
 use crate::plateau::Plateau;
 
 /// A running sum of losses with what they were summed over.
@@ -51,6 +52,9 @@ pub struct TrainState {
     pub plateau: Plateau,
     /// Best validation value and patience.
     pub stopping: EarlyStopping,
+    /// Factor on the loss in float16.
+    #[serde(default)]
+    pub loss_scale: LossScale,
     /// Lines of metrics.jsonl that belong to the steps taken.
     pub records: u64,
     /// What losses accumulated, by the task's names for them, in hexadecimal; without those that accumulate nothing.
@@ -71,6 +75,7 @@ impl TrainState {
             recent_loss: LossSum::default(),
             plateau: Plateau::default(),
             stopping: EarlyStopping::default(),
+            loss_scale: LossScale::default(),
             records: 0,
             losses: BTreeMap::new(),
             settings: settings.to_string(),

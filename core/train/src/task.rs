@@ -7,6 +7,7 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 use crate::error::TrainError;
+use crate::group::Group;
 
 /// Which of the two losses an epoch trains with (`--defer-epochs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -57,6 +58,16 @@ pub struct BatchLoss {
     pub units: f64,
 }
 
+/// One process's part of a batch, the whole where there is one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Indices, in order.
+    pub examples: Vec<usize>,
+    /// How many examples of the epoch come before them, so that what is drawn for an example does not depend on the number of
+    /// processes.
+    pub first: usize,
+}
+
 /// A model with its data, as the training loop sees it.
 ///
 /// All state that decides the next step must be a function of (seed, epoch, step) or live in
@@ -71,17 +82,23 @@ pub trait Task {
     /// [`crate::sampling::Sampling::batches`] is one that follows `--sampler`.
     fn batches(&self, epoch: usize) -> Result<Vec<Vec<usize>>, TrainError>;
 
-    /// Called before the first step of an epoch in this process, with all of its batches and how many of them a run
-    /// that is resumed has done already: the place to start loading what comes next.
-    fn begin_epoch(&mut self, _epoch: usize, _batches: &[Vec<usize>], _done: usize) -> Result<(), TrainError> {
+    /// This process's part of a batch, where several train together.
+    fn share(&self, batch: &[usize], group: &Group) -> Vec<usize> {
+        batch[group.part(batch.len())].to_vec()
+    }
+
+    /// Called before the first step of an epoch in this process, with this process's part of all of its batches and how many
+    /// of them a run that is resumed has done already: the place to start loading what comes next.
+    fn begin_epoch(&mut self, _epoch: usize, _batches: &[Share], _done: usize) -> Result<(), TrainError> {
         Ok(())
     }
 
     /// The loss of one batch, with its graph; none where nothing of the batch can be trained on (all of its images were left
-    /// out, say). libtorch's generator has been seeded for this step.
+    /// out, say, or where several processes share a batch that has not enough for all: then `batch` is empty). libtorch's
+    /// generator has been seeded for this step.
     fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError>;
 
-    /// Metrics on the validation data, called without gradients after each epoch; a loss among them is that
+    /// Metrics on the validation data, called without gradients after each epoch, in the first process only; a loss among them is that
     /// of `phase`. libtorch's generator has been seeded for this epoch.
     fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError>;
 

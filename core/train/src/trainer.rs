@@ -1,25 +1,29 @@
 //! The training loop, one for all tasks.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
 use tch::Tensor;
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::average::Average;
+use crate::checkpoint::{Checkpoint, CheckpointError, Parts, Pending, Snapshot, Writer};
 use crate::clipping::{clip_factor, gradient_norm};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::exact::Exact;
+use crate::group::{Group, GroupError, Reducer};
 use crate::interrupt::Interrupt;
 use crate::memory::peak_resident_bytes;
 use crate::metrics::{Metrics, Record};
+use crate::optimiser::{Optimiser, freeze};
 use crate::progress::{Pace, Progress};
 use crate::run_folder::RunFolder;
 use crate::schedule::{Decay, Position};
 use crate::seeding::{Stream, seed_libtorch};
-use crate::sgd::Sgd;
 use crate::state::{LossSum, TrainState};
-use crate::task::{self, BatchLoss, Task};
+use crate::task::{self, BatchLoss, Share, Task};
 
 /// How a call of [`fit`] ended without an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,10 +66,13 @@ pub struct BestValue {
 
 /// Trains a task in a run folder, from the start or, for a resumed folder, from its last checkpoint. Before the
 /// call the task must have built its variables; their first values should come from
-/// [`Stream::Weights`].
+/// [`Stream::Weights`]. With a moving average of the weights, the task's variables are the average at the end.
 ///
-/// A run that was stopped anywhere and resumed ends with the same bytes of weights, velocities and metrics
-/// (their field `seconds` apart) as one that never was, given the same machine and number of threads.
+/// Of several processes only the first, which alone evaluates and writes, has a run folder; the others go through the same
+/// steps and end with the same weights.
+///
+/// A run that was stopped anywhere and resumed ends with the same bytes of weights, optimiser state and metrics
+/// (their field `seconds` apart) as one that never was, given the same machine and numbers of threads and processes.
 /// libtorch's random generator belongs to the process, so only one run may train in it at a time.
 ///
 /// # Errors
@@ -73,29 +80,104 @@ pub struct BestValue {
 pub fn fit(
     task: &mut dyn Task,
     config: &TrainConfig,
-    run: &mut RunFolder,
+    run: Option<&mut RunFolder>,
     interrupt: &Interrupt,
+    group: &Group,
 ) -> Result<Outcome, TrainError> {
     config.check()?;
     crate::memory::keep_freed();
-    let mut sgd = Sgd::new(task.variables(), config.sgd, |name| task.decays(name))?;
-    let mut state = TrainState::new(run.settings_hash());
-    let metrics = if run.resumed() {
-        state = restore(task, &mut sgd, run)?;
-        Metrics::resume(run.path(), state.records, state.step)?
+    freeze(task.variables(), &config.frozen)?;
+    let optimiser = Optimiser::new(task.variables(), config.rule, |name| task.decays(name))?;
+    let mut optimiser = optimiser.with_rates(&config.layer_rates)?;
+    let mut average = config.average.map(|decay| Average::new(task.variables(), decay)).transpose()?;
+    let mut state = TrainState::new(run.as_ref().map_or("", |run| run.settings_hash()));
+    let resumed = group.sum([f64::from(run.as_ref().is_some_and(|run| run.resumed()))])? != [0.0];
+    if resumed {
+        state = restore(task, &mut optimiser, average.as_mut(), run.as_deref(), group)?;
     } else {
-        Metrics::create(run.path())?
+        start_alike(task, average.as_mut(), group)?;
+    }
+    let metrics = match &run {
+        Some(run) if resumed => Some(Metrics::resume(run.path(), state.records, state.step)?),
+        Some(run) => Some(Metrics::create(run.path())?),
+        None => None,
     };
-    let progress = Progress::new(config.schedule.epochs, task.units_name(), config.quiet);
-    let mut fit = Fit { task, config, run, interrupt, sgd, state, metrics, progress };
+    let quiet = config.quiet || !group.is_first();
+    let progress = Progress::new(config.schedule.epochs, task.units_name(), quiet);
+    let reducer = {
+        let variables: Vec<&Tensor> = optimiser.parameters().map(|(_, weights)| weights).collect();
+        Reducer::new(group, &variables)?
+    };
+    let mut fit = Fit {
+        task,
+        config,
+        run,
+        interrupt,
+        group,
+        reducer,
+        optimiser,
+        average,
+        state,
+        metrics,
+        progress,
+        writer: Writer::default(),
+        stop: false,
+    };
     let finished = fit.run();
     fit.progress.finish();
+    let finished = finished?;
+    fit.writer.finish()?;
+    if let (true, Some(average)) = (finished, &mut fit.average) {
+        average.swap()?;
+    }
     let summary = fit.summary();
-    Ok(if finished? { Outcome::Finished(summary) } else { Outcome::Interrupted(summary) })
+    Ok(if finished { Outcome::Finished(summary) } else { Outcome::Interrupted(summary) })
 }
 
-/// Loads the last checkpoint, or the one before it when the last is damaged.
-fn restore(task: &dyn Task, sgd: &mut Sgd, run: &RunFolder) -> Result<TrainState, TrainError> {
+/// Gives every process the first one's weights.
+fn start_alike(task: &dyn Task, average: Option<&mut Average>, group: &Group) -> Result<(), TrainError> {
+    if group.size() == 1 {
+        return Ok(());
+    }
+    let mut named: Vec<(String, Tensor)> = task.variables().variables().into_iter().collect();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    named.iter().try_for_each(|(_, variable)| group.broadcast(variable))?;
+    match average {
+        Some(average) => Ok(average.start()?),
+        None => Ok(()),
+    }
+}
+
+/// Loads the last checkpoint of the run folder, which the first process reads, into all.
+fn restore(
+    task: &dyn Task,
+    optimiser: &mut Optimiser,
+    average: Option<&mut Average>,
+    run: Option<&RunFolder>,
+    group: &Group,
+) -> Result<TrainState, TrainError> {
+    let read = run.map(read_last).transpose()?;
+    let checkpoint = match (read, group.size()) {
+        (Some(checkpoint), 1) => checkpoint,
+        (read, _) => {
+            let path = read.as_ref().map_or_else(|| PathBuf::from("checkpoint"), |read| read.path().to_owned());
+            let bytes = group.broadcast_bytes(read.map_or_else(Vec::new, |read| read.bytes().to_vec()))?;
+            Checkpoint::from_bytes(&path, bytes)?
+        }
+    };
+    checkpoint.load(task.variables(), optimiser, average)?;
+    for (name, loss) in task.losses() {
+        if let Some(digits) = checkpoint.state().losses.get(name) {
+            let bytes =
+                bytes_of(digits).ok_or_else(|| checkpoint.mismatch(format!("the state of {name} is damaged")))?;
+            loss.restore(&bytes).map_err(|error| checkpoint.mismatch(error.to_string()))?;
+        }
+    }
+    Ok(checkpoint.state().clone())
+}
+
+/// The last checkpoint, or the one before it when the last is damaged.
+fn read_last(run: &RunFolder) -> Result<Checkpoint, TrainError> {
     let (last, previous) = (run.last_checkpoint(), run.previous_checkpoint());
     let checkpoint = match Checkpoint::read(&last) {
         Ok(checkpoint) => checkpoint,
@@ -112,15 +194,7 @@ fn restore(task: &dyn Task, sgd: &mut Sgd, run: &RunFolder) -> Result<TrainState
     if checkpoint.state().settings != run.settings_hash() {
         return Err(checkpoint.mismatch("it was written with other settings than this run's".into()).into());
     }
-    checkpoint.load(task.variables(), sgd)?;
-    for (name, loss) in task.losses() {
-        if let Some(digits) = checkpoint.state().losses.get(name) {
-            let bytes =
-                bytes_of(digits).ok_or_else(|| checkpoint.mismatch(format!("the state of {name} is damaged")))?;
-            loss.restore(&bytes).map_err(|error| checkpoint.mismatch(error.to_string()))?;
-        }
-    }
-    Ok(checkpoint.state().clone())
+    Ok(checkpoint)
 }
 
 /// The bytes of an even number of hexadecimal digits.
@@ -133,12 +207,20 @@ fn bytes_of(digits: &str) -> Option<Vec<u8>> {
 struct Fit<'a> {
     task: &'a mut dyn Task,
     config: &'a TrainConfig,
-    run: &'a mut RunFolder,
+    /// In the first process.
+    run: Option<&'a mut RunFolder>,
     interrupt: &'a Interrupt,
-    sgd: Sgd,
+    group: &'a Group,
+    reducer: Reducer<'a>,
+    optimiser: Optimiser,
+    average: Option<Average>,
     state: TrainState,
-    metrics: Metrics,
+    /// In the first process.
+    metrics: Option<Metrics>,
     progress: Progress,
+    writer: Writer,
+    /// Whether a process of the group has been asked to stop, as of this step.
+    stop: bool,
 }
 
 /// What one step found, for its record.
@@ -154,7 +236,7 @@ struct Added {
     gradients: Vec<Tensor>,
     /// What the losses of all batches were divided by: the units of the first, before those of the others are known.
     divisor: f64,
-    /// The units of all.
+    /// The units of all, over all processes.
     units: f64,
 }
 
@@ -182,7 +264,7 @@ impl Fit<'_> {
                 return Ok(false);
             }
             self.end_epoch()?;
-            if self.interrupt.requested() {
+            if self.agreed_to_stop()? {
                 return Ok(self.state.epoch > self.config.schedule.epochs || self.state.stopping.stopped());
             }
         }
@@ -203,6 +285,7 @@ impl Fit<'_> {
                 self.state.batch
             )));
         }
+        let batches = self.shares(&batches);
         self.task.begin_epoch(epoch, &batches, self.state.batch).map_err(|error| self.placed(error))?;
         self.progress.begin_epoch(epoch, self.state.batch, count);
         let mut window = Window::new();
@@ -222,7 +305,7 @@ impl Fit<'_> {
                 self.progress.record(pace);
                 window = Window::new();
             }
-            if self.interrupt.requested() {
+            if self.stop || (self.group.size() == 1 && self.interrupt.requested()) {
                 self.save()?;
                 return Ok(false);
             }
@@ -234,29 +317,52 @@ impl Fit<'_> {
         Ok(true)
     }
 
+    /// This process's parts of the batches of an epoch.
+    fn shares(&self, batches: &[Vec<usize>]) -> Vec<Share> {
+        let share = |start: &mut usize, batch: &Vec<usize>| {
+            let first = *start + self.group.part(batch.len()).start;
+            *start += batch.len();
+            Some(Share { examples: self.task.share(batch, self.group), first })
+        };
+        batches.iter().scan(0, share).collect()
+    }
+
     /// One step with the gradient of all of these batches: that of the sum of their losses over the sum of their units.
-    fn step(&mut self, batches: &[Vec<usize>], count: usize, window: &mut Window) -> Result<Step, TrainError> {
+    fn step(&mut self, batches: &[Share], count: usize, window: &mut Window) -> Result<Step, TrainError> {
         let TrainState { epoch, batch: first, step, .. } = self.state;
-        seed_libtorch(self.config.seed, Stream::Step, step);
+        seed_libtorch(self.group.seed(self.config.seed), Stream::Step, step);
         let mut added = Added::default();
         for (batch, number) in batches.iter().zip(first + 1..) {
             let at = task::Step { epoch, phase: self.config.phase(epoch), step };
-            if let Some(loss) = self.task.forward(batch, at).map_err(|error| self.placed(error))? {
-                self.add(&mut added, &loss, number)?;
-            }
+            let loss = self.task.forward(&batch.examples, at).map_err(|error| self.placed(error))?;
+            self.add(&mut added, loss.as_ref(), number, batches.len() == 1)?;
+        }
+        if batches.len() > 1 && added.units > 0.0 {
+            self.reducer.begin()?;
+            self.reducer.finish(&mut added.gradients)?;
         }
 
         let at = Position { step, epoch, batch: first, batches: count };
         let lr = self.config.schedule.rate(at, self.state.plateau.scale());
         // 1 for a single batch.
         let share = if added.units > 0.0 { added.divisor / added.units } else { 0.0 };
+        let share = share / self.loss_factor();
         let norm = share * gradient_norm(&added.gradients)?;
-        self.check_finite("gradient norm", norm)?;
-        let scale = share * self.config.clip_norm.map_or(1.0, |largest| clip_factor(norm, largest));
-        self.sgd.step(&added.gradients, scale, lr)?;
+        if self.config.scale_loss && self.state.loss_scale.observe(norm.is_finite()) && !norm.is_finite() {
+            // float16 could not hold the gradients; the next step scales them less.
+        } else {
+            self.check_finite("gradient norm", norm)?;
+            let scale = share * self.config.clip_norm.map_or(1.0, |largest| clip_factor(norm, largest));
+            self.optimiser.step(&added.gradients, scale, lr)?;
+            if let Some(average) = &mut self.average {
+                average.update(step)?;
+            }
+        }
 
-        if step == 0 {
-            self.run.keep()?;
+        if step == 0
+            && let Some(run) = &mut self.run
+        {
+            run.keep()?;
         }
         self.state.step += 1;
         self.state.batch += batches.len();
@@ -264,29 +370,71 @@ impl Fit<'_> {
         Ok(Step { lr, gradient_norm: norm })
     }
 
-    /// Adds the gradient of a batch, the `number`th of its epoch.
-    fn add(&mut self, added: &mut Added, loss: &BatchLoss, number: usize) -> Result<(), TrainError> {
+    /// Adds the gradient of a batch, the `number`th of its epoch. `only` says that it is all of a step: its gradients are
+    /// summed over the processes while they are computed.
+    fn add(
+        &mut self,
+        added: &mut Added,
+        loss: Option<&BatchLoss>,
+        number: usize,
+        only: bool,
+    ) -> Result<(), TrainError> {
         let wrong = |reason: &str| TrainError::Batch { epoch: self.state.epoch, batch: number, reason: reason.into() };
-        if !(loss.units > 0.0 && loss.units.is_finite()) {
-            return Err(wrong(&format!("its loss sums over {} {}", loss.units, self.task.units_name())));
+        let mut own = [0.0; 2];
+        if let Some(loss) = loss {
+            if !(loss.units > 0.0 && loss.units.is_finite()) {
+                return Err(wrong(&format!("its loss sums over {} {}", loss.units, self.task.units_name())));
+            }
+            if loss.sum.numel() != 1 || !loss.sum.requires_grad() {
+                return Err(wrong("its loss is not a scalar with a graph"));
+            }
+            own = [loss.sum.f_double_value(&[])?, loss.units];
         }
-        if loss.sum.numel() != 1 || !loss.sum.requires_grad() {
-            return Err(wrong("its loss is not a scalar with a graph"));
+        let asked = f64::from(self.group.size() > 1 && self.interrupt.requested());
+        let [sum, units, asked] = self.group.sum([own[0], own[1], asked])?;
+        self.stop |= asked > 0.0;
+        if units == 0.0 {
+            return Ok(());
         }
-        let sum = loss.sum.f_double_value(&[])?;
         self.check_finite("loss", sum)?;
         if added.units == 0.0 {
-            added.divisor = loss.units;
+            added.divisor = units;
         }
-        let gradients = self.sgd.gradients(&loss.sum.f_div_scalar(added.divisor)?)?;
-        added.units += loss.units;
+        if only {
+            self.reducer.begin()?;
+        }
+        let mut gradients = match loss {
+            Some(loss) => {
+                let scaled = loss.sum.f_div_scalar(added.divisor)?;
+                let scaled = match self.loss_factor() {
+                    1.0 => scaled,
+                    factor => scaled.f_mul_scalar(factor)?,
+                };
+                self.optimiser.gradients(&scaled)?
+            }
+            None => self.optimiser.parameters().map(|_| Tensor::new()).collect(),
+        };
+        if only {
+            self.reducer.finish(&mut gradients)?;
+        }
+        added.units += units;
         added.gradients = match std::mem::take(&mut added.gradients) {
             none if none.is_empty() => gradients,
             before => sums(before, gradients)?,
         };
-        self.state.epoch_loss.add(sum, loss.units);
-        self.state.recent_loss.add(sum, loss.units);
+        self.state.epoch_loss.add(sum, units);
+        self.state.recent_loss.add(sum, units);
         Ok(())
+    }
+
+    /// What the loss is multiplied by before the backward pass.
+    fn loss_factor(&self) -> f64 {
+        if self.config.scale_loss { self.state.loss_scale.factor() } else { 1.0 }
+    }
+
+    /// Whether any process has been asked to stop.
+    fn agreed_to_stop(&self) -> Result<bool, TrainError> {
+        Ok(self.group.sum([f64::from(self.interrupt.requested())])? != [0.0])
     }
 
     fn check_finite(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
@@ -299,7 +447,7 @@ impl Fit<'_> {
 
     /// Epoch, step and newest checkpoint, for an error.
     fn place(&self) -> (usize, u64, Option<PathBuf>) {
-        let checkpoint = Some(self.run.last_checkpoint()).filter(|path| path.exists());
+        let checkpoint = self.run.as_ref().map(|run| run.last_checkpoint()).filter(|path| path.exists());
         (self.state.epoch, self.state.step + 1, checkpoint)
     }
 
@@ -331,7 +479,10 @@ impl Fit<'_> {
     ) -> Result<(), TrainError> {
         let TrainState { epoch, step, .. } = self.state;
         let phase = self.config.phase(epoch);
-        Ok(self.metrics.write(&Record { kind, epoch, step, phase, values, timings })?)
+        match &mut self.metrics {
+            Some(metrics) => Ok(metrics.write(&Record { kind, epoch, step, phase, values, timings })?),
+            None => Ok(()),
+        }
     }
 
     /// Validation, what follows from it, and the checkpoints.
@@ -342,8 +493,8 @@ impl Fit<'_> {
 
         seed_libtorch(self.config.seed, Stream::Validation, epoch as u64);
         let start = Instant::now();
-        let phase = self.config.phase(epoch);
-        let results = tch::no_grad(|| self.task.validate(phase)).map_err(|error| self.placed(error))?;
+        self.swap_average()?;
+        let results = self.validate()?;
         let took = start.elapsed().as_secs_f64();
         let (monitor, goal) = self.task.monitor();
         let monitor = monitor.to_string();
@@ -373,14 +524,43 @@ impl Fit<'_> {
         self.state.epoch += 1;
         self.state.batch = 0;
         self.state.epoch_loss = LossSum::default();
-        self.state.records = self.metrics.records();
-        // Best before last: a crash between the two repeats the epoch, which writes the same best again.
-        self.note_losses()?;
-        if improved {
-            self.check_weights()?;
-            checkpoint::save(&self.run.best_checkpoint(), self.task.variables(), None, &self.state, None)?;
+        let mut pending = Vec::new();
+        if let (true, Some(run)) = (improved, &self.run) {
+            let path = run.best_checkpoint();
+            self.ready_to_save()?;
+            let snapshot = Snapshot::take(&Parts::weights(self.task.variables()), &self.state)?;
+            pending.push(Pending { snapshot, path, previous: None });
         }
-        self.save()
+        self.swap_average()?;
+        // Best before last: a crash between the two repeats the epoch, which writes the same best again.
+        self.save_after(pending)
+    }
+
+    /// The metrics on the validation data, which the first process measures for all.
+    fn validate(&mut self) -> Result<BTreeMap<String, f64>, TrainError> {
+        let unreadable = |error: serde_json::Error| GroupError::Message(error.to_string());
+        let mut text = String::new();
+        if self.group.is_first() {
+            let phase = self.config.phase(self.state.epoch);
+            let results = tch::no_grad(|| self.task.validate(phase)).map_err(|error| self.placed(error))?;
+            if self.group.size() == 1 {
+                return Ok(results);
+            }
+            let exact: BTreeMap<String, Exact> =
+                results.into_iter().map(|(name, value)| (name, Exact(value))).collect();
+            text = serde_json::to_string(&exact).map_err(unreadable)?;
+        }
+        let text = self.group.broadcast_text(text)?;
+        let exact: BTreeMap<String, Exact> = serde_json::from_str(&text).map_err(unreadable)?;
+        Ok(exact.into_iter().map(|(name, value)| (name, value.0)).collect())
+    }
+
+    /// Exchanges weights and averages, where results are those of the average.
+    fn swap_average(&mut self) -> Result<(), TrainError> {
+        match &mut self.average {
+            Some(average) => Ok(average.swap()?),
+            None => Ok(()),
+        }
     }
 
     /// Weights can overflow in the very step that is then saved; such a checkpoint must not replace a good one.
@@ -405,14 +585,33 @@ impl Fit<'_> {
         Ok(())
     }
 
-    fn save(&mut self) -> Result<(), TrainError> {
+    /// Puts into the state what it must hold when it is saved.
+    fn ready_to_save(&mut self) -> Result<(), TrainError> {
         self.check_weights()?;
         self.note_losses()?;
-        self.metrics.sync()?;
-        self.state.records = self.metrics.records();
-        let (last, previous) = (self.run.last_checkpoint(), self.run.previous_checkpoint());
-        let variables = self.task.variables();
-        Ok(checkpoint::save(&last, variables, Some(&self.sgd), &self.state, Some(&previous))?)
+        self.state.records = self.metrics.as_ref().map_or(0, Metrics::records);
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        self.save_after(Vec::new())
+    }
+
+    /// Begins to write `pending` and then the last checkpoint.
+    fn save_after(&mut self, mut pending: Vec<Pending>) -> Result<(), TrainError> {
+        if self.run.is_none() {
+            return Ok(());
+        }
+        self.ready_to_save()?;
+        let (Some(run), Some(metrics)) = (&self.run, &self.metrics) else { return Ok(()) };
+        let parts = Parts {
+            variables: self.task.variables(),
+            optimiser: Some(&self.optimiser),
+            average: self.average.as_ref(),
+        };
+        let snapshot = Snapshot::take(&parts, &self.state)?;
+        pending.push(Pending { snapshot, path: run.last_checkpoint(), previous: Some(run.previous_checkpoint()) });
+        Ok(self.writer.begin(metrics.file()?, pending)?)
     }
 
     fn summary(&self) -> Summary {
@@ -426,9 +625,9 @@ impl Fit<'_> {
             steps: self.state.step,
             stopped_early: self.state.stopping.stopped(),
             best,
-            seconds: self.metrics.elapsed(),
+            seconds: self.metrics.as_ref().map_or(0.0, Metrics::elapsed),
             peak_memory_bytes: peak_resident_bytes(),
-            last_checkpoint: self.run.last_checkpoint(),
+            last_checkpoint: self.run.as_ref().map(|run| run.last_checkpoint()).unwrap_or_default(),
         }
     }
 }

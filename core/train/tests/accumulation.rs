@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use imbalance_train::config::TrainConfig;
+use imbalance_train::optimiser::{LayerRates, Prefixes, Rule, SgdConfig};
 use imbalance_train::schedule::{Decay, Schedule, WarmUp};
-use imbalance_train::sgd::SgdConfig;
 use imbalance_train::{
-    BatchLoss, Goal, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunMode, RunRequest, Step, Task, TrainError,
-    fit,
+    BatchLoss, Goal, Group, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunMode, RunRequest, Step, Task,
+    TrainError, fit,
 };
 use tch::nn::{self, VarStore};
 use tch::{Device, Kind, Tensor};
@@ -68,8 +68,19 @@ impl Task for Regression {
 /// The weights after two epochs, and the steps that they took.
 fn trained(folder: &Path, task: &mut Regression, accumulate: usize, clip_norm: Option<f64>) -> (Vec<f64>, u64) {
     let config = TrainConfig {
-        schedule: Schedule { lr: 0.05, min_lr: 0.0, warm_up: WarmUp::None, decay: Decay::Constant, epochs: 2 },
-        sgd: SgdConfig { momentum: 0.9, weight_decay: 0.01, nesterov: false },
+        schedule: Schedule {
+            lr: 0.05,
+            start: 0.0,
+            min_lr: 0.0,
+            warm_up: WarmUp::None,
+            decay: Decay::Constant,
+            epochs: 2,
+        },
+        rule: Rule::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.01, nesterov: false }),
+        layer_rates: LayerRates::default(),
+        frozen: Prefixes::default(),
+        average: None,
+        scale_loss: false,
         accumulate,
         clip_norm,
         defer_epochs: 0,
@@ -88,7 +99,7 @@ fn trained(folder: &Path, task: &mut Regression, accumulate: usize, clip_norm: O
         manifest: Manifest::collect(1),
     };
     let mut run = RunFolder::open(&request).unwrap();
-    let outcome = fit(task, &config, &mut run, &Interrupt::default()).unwrap();
+    let outcome = fit(task, &config, Some(&mut run), &Interrupt::default(), &Group::alone()).unwrap();
     let Outcome::Finished(summary) = outcome else { panic!("nobody interrupted") };
     (Vec::try_from(task.slope.to_kind(Kind::Double)).unwrap(), summary.steps)
 }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use imbalance_train::checkpoint::Checkpoint;
 use imbalance_train::interrupt::EXIT_INTERRUPTED;
+use imbalance_train::optimiser::{LayerRates, Prefixes, Rule, SgdConfig};
 use imbalance_train::run_folder::RunMode;
 use imbalance_train::schedule::{Decay, Schedule, WarmUp};
-use imbalance_train::sgd::SgdConfig;
 use imbalance_train::{
-    BatchLoss, Goal, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunRequest, Step, Task, TrainConfig,
+    BatchLoss, Goal, Group, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunRequest, Step, Task, TrainConfig,
     TrainError, fit,
 };
 use tch::nn::VarStore;
@@ -62,8 +62,19 @@ fn train_until_interrupted() {
     let hang_when = std::env::var_os("SIGNALS_HANG").map(|_| interrupt.clone());
     let mut task = Slow { store, weight, hang_when };
     let config = TrainConfig {
-        schedule: Schedule { lr: 1e-3, min_lr: 0.0, warm_up: WarmUp::None, decay: Decay::Constant, epochs: 1 },
-        sgd: SgdConfig { momentum: 0.0, weight_decay: 0.0, nesterov: false },
+        schedule: Schedule {
+            lr: 1e-3,
+            start: 0.0,
+            min_lr: 0.0,
+            warm_up: WarmUp::None,
+            decay: Decay::Constant,
+            epochs: 1,
+        },
+        rule: Rule::Sgd(SgdConfig { momentum: 0.0, weight_decay: 0.0, nesterov: false }),
+        layer_rates: LayerRates::default(),
+        frozen: Prefixes::default(),
+        average: None,
+        scale_loss: false,
         accumulate: 1,
         clip_norm: None,
         defer_epochs: 0,
@@ -82,7 +93,7 @@ fn train_until_interrupted() {
         manifest: Manifest::collect(1),
     })
     .unwrap();
-    let outcome = fit(&mut task, &config, &mut run, &interrupt).unwrap();
+    let outcome = fit(&mut task, &config, Some(&mut run), &interrupt, &Group::alone()).unwrap();
     let code = if matches!(outcome, Outcome::Interrupted(_)) { EXIT_INTERRUPTED } else { 0 };
     drop(run);
     std::process::exit(code.into());

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use imbalance_train::optimiser::{LayerRates, Prefixes, Rule, SgdConfig};
 use imbalance_train::order::shuffled_batches;
 use imbalance_train::run_folder::RunMode;
 use imbalance_train::schedule::{Decay, Schedule, WarmUp};
 use imbalance_train::seeding::{Stream, seed_libtorch};
-use imbalance_train::sgd::SgdConfig;
 use imbalance_train::{
-    BatchLoss, Goal, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunRequest, Step, Task, TrainConfig,
+    BatchLoss, Goal, Group, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunRequest, Step, Task, TrainConfig,
     TrainError, fit,
 };
 use serde_json::Value;
@@ -139,8 +139,19 @@ impl Task for Points {
 
 fn config() -> TrainConfig {
     TrainConfig {
-        schedule: Schedule { lr: 0.2, min_lr: 0.0, warm_up: WarmUp::Steps(5), decay: Decay::Cosine, epochs: 3 },
-        sgd: SgdConfig { momentum: 0.9, weight_decay: 1e-4, nesterov: false },
+        schedule: Schedule {
+            lr: 0.2,
+            start: 0.0,
+            min_lr: 0.0,
+            warm_up: WarmUp::Steps(5),
+            decay: Decay::Cosine,
+            epochs: 3,
+        },
+        rule: Rule::Sgd(SgdConfig { momentum: 0.9, weight_decay: 1e-4, nesterov: false }),
+        layer_rates: LayerRates::default(),
+        frozen: Prefixes::default(),
+        average: None,
+        scale_loss: false,
         accumulate: 1,
         clip_norm: Some(1.0),
         defer_epochs: 1,
@@ -166,7 +177,7 @@ fn open(folder: &Path, mode: RunMode) -> RunFolder {
 
 fn train(task: &mut Points, config: &TrainConfig, folder: &Path, mode: RunMode) -> Result<Outcome, TrainError> {
     let interrupt = task.stop_after.as_ref().map_or_else(Interrupt::manual, |(_, interrupt)| interrupt.clone());
-    fit(task, config, &mut open(folder, mode), &interrupt)
+    fit(task, config, Some(&mut open(folder, mode)), &interrupt, &Group::alone())
 }
 
 fn stopping_after(steps: u64) -> Points {

@@ -1,7 +1,9 @@
 use super::*;
-use crate::sgd::SgdConfig;
+use tch::Device;
 
-const CONFIG: SgdConfig = SgdConfig { momentum: 0.9, weight_decay: 0.0, nesterov: false };
+use crate::optimiser::{Rule, SgdConfig};
+
+const RULE: Rule = Rule::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.0, nesterov: false });
 
 fn model(values: [f32; 3]) -> VarStore {
     let store = VarStore::new(Device::Cpu);
@@ -19,8 +21,8 @@ fn values(store: &VarStore, name: &str) -> Vec<f32> {
     Vec::try_from(store.variables()[name].reshape([-1])).unwrap()
 }
 
-fn optimiser(store: &VarStore) -> Sgd {
-    Sgd::new(store, CONFIG, |_| true).unwrap()
+fn optimiser(store: &VarStore) -> Optimiser {
+    Optimiser::new(store, RULE, |_| true).unwrap()
 }
 
 /// A checkpoint of a model after one step of gradient 1 at rate 1, in its own folder.
@@ -33,7 +35,7 @@ fn saved() -> (tempfile::TempDir, PathBuf) {
     let mut state = TrainState::new("hash");
     state.step = 7;
     state.epoch_loss.add(0.1 + 0.2, 3.0);
-    save(&path, &store, Some(&sgd), &state, None).unwrap();
+    save(&path, &Parts { optimiser: Some(&sgd), ..Parts::weights(&store) }, &state, None).unwrap();
     (folder, path)
 }
 
@@ -43,7 +45,7 @@ fn weights_velocities_and_state_come_back() {
     let store = model([0.0; 3]);
     let mut sgd = optimiser(&store);
     let checkpoint = Checkpoint::read(&path).unwrap();
-    checkpoint.load(&store, &mut sgd).unwrap();
+    checkpoint.load(&store, &mut sgd, None).unwrap();
     assert_eq!(values(&store, "weight"), [0.0, 1.0, 2.0]);
     assert_eq!(values(&store, "mean"), [10.0, 20.0, 30.0]);
     assert_eq!(checkpoint.state().step, 7);
@@ -62,9 +64,9 @@ fn what_was_loaded_is_written_back_byte_for_byte() {
     let store = model([0.0; 3]);
     let mut sgd = optimiser(&store);
     let checkpoint = Checkpoint::read(&path).unwrap();
-    checkpoint.load(&store, &mut sgd).unwrap();
+    checkpoint.load(&store, &mut sgd, None).unwrap();
     let again = folder.path().join("again.safetensors");
-    save(&again, &store, Some(&sgd), checkpoint.state(), None).unwrap();
+    save(&again, &Parts { optimiser: Some(&sgd), ..Parts::weights(&store) }, checkpoint.state(), None).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap());
 }
 
@@ -141,19 +143,19 @@ fn the_file_before_is_kept_and_a_failed_write_leaves_both() {
     let previous = folder.path().join("previous.safetensors");
     let first = std::fs::read(&path).unwrap();
     let store = model([4.0; 3]);
-    save(&path, &store, None, &TrainState::new("hash"), Some(&previous)).unwrap();
+    save(&path, &Parts::weights(&store), &TrainState::new("hash"), Some(&previous)).unwrap();
     assert_eq!(std::fs::read(&previous).unwrap(), first);
     let second = std::fs::read(&path).unwrap();
     assert_ne!(second, first);
 
     let mut complex = model([4.0; 3]);
     complex.set_kind(Kind::ComplexFloat);
-    let error = save(&path, &complex, None, &TrainState::new("hash"), Some(&previous)).unwrap_err();
+    let error = save(&path, &Parts::weights(&complex), &TrainState::new("hash"), Some(&previous)).unwrap_err();
     assert!(error.to_string().contains("is ComplexFloat, which a checkpoint cannot hold"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), second);
     assert_eq!(std::fs::read(&previous).unwrap(), first);
 
     let nowhere = folder.path().join("no such folder").join("last.safetensors");
-    let error = save(&nowhere, &store, None, &TrainState::new("hash"), None).unwrap_err();
+    let error = save(&nowhere, &Parts::weights(&store), &TrainState::new("hash"), None).unwrap_err();
     assert!(matches!(error, CheckpointError::Io { .. }) && error.to_string().contains("no such folder"));
 }

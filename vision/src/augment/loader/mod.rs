@@ -200,21 +200,35 @@ impl Loader {
         seed: u64,
         epoch: u64,
     ) -> Result<(), LoadError> {
+        let mut next = 0;
+        let placed = |batch: Vec<usize>| {
+            let start = next;
+            next += batch.len() as u64;
+            (batch, start)
+        };
+        self.start_parts(batches.into_iter().map(placed).collect(), first, seed, epoch)
+    }
+
+    /// The same for parts of an epoch's batches, each with the number of images in the whole epoch before it, which random
+    /// choices are a function of.
+    ///
+    /// # Errors
+    /// As [`Loader::start_epoch`].
+    pub fn start_parts(
+        &mut self,
+        parts: Vec<(Vec<usize>, u64)>,
+        first: usize,
+        seed: u64,
+        epoch: u64,
+    ) -> Result<(), LoadError> {
         self.epoch = None;
-        for (batch, indices) in batches.iter().enumerate() {
+        for (batch, (indices, _)) in parts.iter().enumerate() {
             self.check(batch, indices)?;
         }
-        if first > batches.len() {
-            return Err(LoadError::First { first, batches: batches.len() });
+        if first > parts.len() {
+            return Err(LoadError::First { first, batches: parts.len() });
         }
-        let starts = batches
-            .iter()
-            .scan(0, |next, batch| {
-                let start = *next;
-                *next += batch.len() as u64;
-                Some(start)
-            })
-            .collect();
+        let (batches, starts) = parts.into_iter().unzip();
         let work = Work { batches, starts, seed, epoch };
         self.epoch = Some(match &self.pool {
             None => Epoch::Inline { work, next: first },

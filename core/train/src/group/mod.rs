@@ -1,0 +1,331 @@
+//! Several processes that train one model: each has a part of every batch, gradients are summed.
+//!
+//! libtorch's own c10d does the work, over Gloo. A run means the same with one process and with many: batches, class
+//! counts and what losses are divided by are those of all processes together.
+
+mod launch;
+mod reducer;
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ops::Range;
+use std::time::Duration;
+
+use tch::{Device, Kind, Tensor};
+use torch_sys::C_tensor;
+
+use crate::seeding::{Stream, derive};
+
+pub use launch::Launch;
+pub use reducer::Reducer;
+
+unsafe extern "C" {
+    fn imbalance_group_join(
+        host: *const c_char,
+        port: u16,
+        rank: i32,
+        size: i32,
+        client: bool,
+        prefix: *const c_char,
+        interface: *const c_char,
+        join_seconds: u64,
+        seconds: u64,
+        message: *mut c_char,
+        length: usize,
+    ) -> *mut c_void;
+    fn imbalance_group_leave(group: *mut c_void);
+    fn imbalance_group_sum(group: *mut c_void, tensor: *mut C_tensor, message: *mut c_char, length: usize) -> bool;
+    fn imbalance_group_broadcast(
+        group: *mut c_void,
+        tensor: *mut C_tensor,
+        message: *mut c_char,
+        length: usize,
+    ) -> bool;
+}
+
+/// How long the processes wait for each other to start.
+const JOIN: Duration = Duration::from_secs(300);
+/// How long one may wait in a step, while the first evaluates, say. A process that ends is noticed at once.
+const WAIT: Duration = Duration::from_secs(2 * 3600);
+
+/// Why processes cannot work together.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// The launcher's environment is not understood.
+    #[error("{0}")]
+    Environment(String),
+    /// The processes did not meet.
+    #[error("process {rank} of {size} could not join the others at {place}: {reason}")]
+    Join {
+        /// This process, from 0.
+        rank: usize,
+        /// How many there should be.
+        size: usize,
+        /// Host and port.
+        place: String,
+        /// libtorch's reason.
+        reason: String,
+    },
+    /// The processes no longer hear of each other.
+    #[error("process {rank} of {size} lost the others (one of them has ended?): {reason}")]
+    Lost {
+        /// This process, from 0.
+        rank: usize,
+        /// How many there were.
+        size: usize,
+        /// libtorch's reason.
+        reason: String,
+    },
+    /// What the first process sent makes no sense.
+    #[error("the first process sent something that cannot be read: {0}")]
+    Message(String),
+}
+
+/// The processes of a run, of which this is one.
+#[derive(Debug)]
+pub struct Group {
+    rank: usize,
+    size: usize,
+    local_rank: usize,
+    local_size: Option<usize>,
+    /// c10d's, where there is more than one process.
+    handle: Option<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle(*mut c_void);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: made by `imbalance_group_join`, and not used again.
+        unsafe { imbalance_group_leave(self.0) };
+    }
+}
+
+/// In the environment of processes that a process of ours has started and watches.
+pub const LAUNCHED: &str = "TOOLKIT_LAUNCHED";
+/// The exit code by which such a process says that not it is at fault, but one that it lost.
+pub const LOST: u8 = 76;
+
+impl GroupError {
+    /// 2 for an environment that makes no sense, 1 for processes that failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            GroupError::Environment(_) => 2,
+            GroupError::Lost { .. } if std::env::var_os(LAUNCHED).is_some() => LOST,
+            _ => 1,
+        }
+    }
+}
+
+impl Group {
+    /// A process on its own.
+    pub fn alone() -> Self {
+        Self { rank: 0, size: 1, local_rank: 0, local_size: Some(1), handle: None }
+    }
+
+    /// The group that the environment describes, which this process joins.
+    ///
+    /// # Errors
+    /// [`GroupError::Environment`] and [`GroupError::Join`].
+    pub fn from_env() -> Result<Self, GroupError> {
+        match Launch::from_env().map_err(GroupError::Environment)? {
+            Some(launch) => Self::join(&launch),
+            None => Ok(Self::alone()),
+        }
+    }
+
+    /// Joins; returns when all processes have.
+    ///
+    /// # Errors
+    /// [`GroupError::Join`].
+    pub fn join(launch: &Launch) -> Result<Self, GroupError> {
+        let failed = |reason: String| GroupError::Join {
+            rank: launch.rank,
+            size: launch.size,
+            place: format!("{}:{}", launch.host, launch.port),
+            reason: first_line(&reason),
+        };
+        let c = |text: &str| CString::new(text).map_err(|_| failed("a zero byte in its name".into()));
+        let (host, prefix) = (c(&launch.host)?, c(&launch.prefix)?);
+        let interface = c(&std::env::var("GLOO_SOCKET_IFNAME").unwrap_or_default())?;
+        let (rank, size) = (launch.rank as i32, launch.size as i32);
+        // SAFETY: the texts end in zero and outlive the call, which keeps none of them.
+        let joined = with_message(|message, length| unsafe {
+            let handle = imbalance_group_join(
+                host.as_ptr(),
+                launch.port,
+                rank,
+                size,
+                launch.served,
+                prefix.as_ptr(),
+                interface.as_ptr(),
+                JOIN.as_secs(),
+                WAIT.as_secs(),
+                message,
+                length,
+            );
+            (!handle.is_null()).then_some(Handle(handle))
+        });
+        let handle = Some(joined.map_err(failed)?);
+        let Launch { rank, size, local_rank, local_size, .. } = *launch;
+        Ok(Self { rank, size, local_rank, local_size, handle })
+    }
+
+    /// This process, from 0.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// How many processes there are.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// This process among those of its machine, from 0.
+    pub fn local_rank(&self) -> usize {
+        self.local_rank
+    }
+
+    /// A seed for what should differ between processes (dropout, say) from that of the run, which is the first process's.
+    pub fn seed(&self, seed: u64) -> u64 {
+        match self.rank {
+            0 => seed,
+            rank => derive(seed, Stream::Process, rank as u64),
+        }
+    }
+
+    /// Whether this process writes the run folder, reports and evaluates.
+    pub fn is_first(&self) -> bool {
+        self.rank == 0
+    }
+
+    /// Threads for each process where none are asked for: the machine's cores, shared. `None` leaves the choice to libtorch.
+    pub fn threads(&self, asked: Option<usize>) -> Option<usize> {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share = || (cores() / self.local_size.unwrap_or(self.size)).max(1);
+        asked.or_else(|| (self.size > 1).then(share))
+    }
+
+    /// Which examples of a batch of `count` are this process's: parts one after the other, that differ by one at most.
+    pub fn part(&self, count: usize) -> Range<usize> {
+        let end = |rank: usize| (count * rank).div_ceil(self.size);
+        end(self.rank)..end(self.rank + 1)
+    }
+
+    /// The sums of `values` over all processes.
+    ///
+    /// # Errors
+    /// [`GroupError::Lost`].
+    pub fn sum<const N: usize>(&self, values: [f64; N]) -> Result<[f64; N], GroupError> {
+        if self.handle.is_none() {
+            return Ok(values);
+        }
+        let tensor = Tensor::from_slice(&values);
+        self.sum_tensor(&tensor)?;
+        let mut sums = [0.0; N];
+        tensor.copy_data(&mut sums, N);
+        Ok(sums)
+    }
+
+    /// The same for all elements of a tensor, in place.
+    ///
+    /// # Errors
+    /// [`GroupError::Lost`].
+    pub fn sum_tensor(&self, tensor: &Tensor) -> Result<(), GroupError> {
+        let Some(Handle(handle)) = &self.handle else { return Ok(()) };
+        // SAFETY: both live through the call.
+        self.call(|message, length| unsafe {
+            imbalance_group_sum(*handle, tensor.as_ptr().cast_mut(), message, length)
+        })
+    }
+
+    /// The first process's values of a tensor for all, in place.
+    ///
+    /// # Errors
+    /// [`GroupError::Lost`].
+    pub fn broadcast(&self, tensor: &Tensor) -> Result<(), GroupError> {
+        let Some(Handle(handle)) = &self.handle else { return Ok(()) };
+        // SAFETY: both live through the call.
+        self.call(|message, length| unsafe {
+            imbalance_group_broadcast(*handle, tensor.as_ptr().cast_mut(), message, length)
+        })
+    }
+
+    /// The first process's text for all; what the others give is ignored.
+    ///
+    /// # Errors
+    /// [`GroupError::Lost`] and [`GroupError::Message`].
+    pub fn broadcast_text(&self, text: String) -> Result<String, GroupError> {
+        let bytes = self.broadcast_bytes(text.into_bytes())?;
+        String::from_utf8(bytes).map_err(|error| GroupError::Message(error.to_string()))
+    }
+
+    /// The first process's bytes for all; the others give none.
+    ///
+    /// # Errors
+    /// [`GroupError::Lost`].
+    pub fn broadcast_bytes(&self, mut bytes: Vec<u8>) -> Result<Vec<u8>, GroupError> {
+        if self.handle.is_none() {
+            return Ok(bytes);
+        }
+        let length = Tensor::from_slice(&[bytes.len() as i64]);
+        self.broadcast(&length)?;
+        let count = length.int64_value(&[0]) as usize;
+        bytes.resize(count, 0);
+        let tensor = Tensor::from_slice(&bytes);
+        self.broadcast(&tensor)?;
+        tensor.copy_data(&mut bytes, count);
+        Ok(bytes)
+    }
+
+    /// Waits until all processes are here.
+    ///
+    /// # Errors
+    /// [`GroupError::Lost`].
+    pub fn barrier(&self) -> Result<(), GroupError> {
+        self.sum_tensor(&Tensor::zeros([1], (Kind::Float, Device::Cpu)))
+    }
+
+    fn call(&self, work: impl FnOnce(*mut c_char, usize) -> bool) -> Result<(), GroupError> {
+        with_message(|message, length| work(message, length).then_some(())).map_err(|reason| self.lost(&reason))
+    }
+
+    /// The error of a process that does not hear of the others any more.
+    pub(crate) fn lost(&self, reason: &str) -> GroupError {
+        GroupError::Lost { rank: self.rank, size: self.size, reason: first_line(reason) }
+    }
+}
+
+/// libtorch's messages go on with stack traces.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Calls something that leaves a message where it gives nothing.
+fn with_message<T>(work: impl FnOnce(*mut c_char, usize) -> Option<T>) -> Result<T, String> {
+    let mut message = [0u8; 1024];
+    let given = work(message.as_mut_ptr().cast(), message.len());
+    given.ok_or_else(|| {
+        CStr::from_bytes_until_nul(&message).map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_on_its_own_is_the_whole_group() {
+        let group = Group::alone();
+        assert_eq!(group.sum([1.5, 2.0]).unwrap(), [1.5, 2.0]);
+        assert_eq!(group.broadcast_text("x".into()).unwrap(), "x");
+        assert_eq!(group.part(3), 0..3);
+        assert_eq!((group.threads(Some(3)), group.threads(None)), (Some(3), None));
+    }
+
+    #[test]
+    fn parts_cover_a_batch_once() {
+        let of = |rank| Group { rank, size: 3, ..Group::alone() }.part(5);
+        assert_eq!([of(0), of(1), of(2)], [0..2, 2..4, 4..5]);
+    }
+}

@@ -1,0 +1,151 @@
+//! Several processes that train one model.
+#![cfg(feature = "training")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Lab, contains, fails, succeeds, tensors};
+
+/// The same whatever the number of processes: nothing is drawn for an example but its place.
+const EXACT: [&str; 8] = ["--dropout", "0", "--log-every", "1", "--lr", "0.5", "--clip-norm", "1"];
+
+#[track_caller]
+fn close(a: &[f32], b: &[f32], tolerance: f32) {
+    assert_eq!(a.len(), b.len());
+    let largest = a.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    let off = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    assert!(off <= tolerance * largest, "off by {off} of {largest}");
+}
+
+#[test]
+fn two_processes_take_the_steps_of_one_with_the_whole_batch() {
+    let lab = Lab::new();
+    // Batches of 7 leave one process with more than the other, the last batch of an epoch (of 6) too.
+    for rule in [&["--momentum", "0.9"][..], &["--optimiser", "adamw", "--lr", "0.01", "--ema-decay", "0.9"]] {
+        let flags = [&EXACT[..], &["--batch-size", "7", "--overwrite"], rule].concat();
+        succeeds(&mut lab.train("one", &flags));
+        succeeds(&mut lab.train("two", &[&flags[..], &["--processes", "2"]].concat()));
+        let (one, two) = (lab.metrics("one"), lab.metrics("two"));
+        assert_eq!(one.len(), two.len());
+        for (one, two) in one.iter().zip(&two) {
+            assert_eq!((&one["kind"], &one["step"]), (&two["kind"], &two["step"]));
+            for name in ["loss", "gradient_norm", "lr", "perplexity"].iter().filter(|name| !one[**name].is_null()) {
+                let (one, two) = (one[*name].as_f64().unwrap(), two[*name].as_f64().unwrap());
+                assert!((one - two).abs() <= 1e-4 * one.abs(), "{name}: {one} and {two}");
+            }
+        }
+        let of = |run: &str| lab.bytes(&format!("{run}/checkpoints/last.safetensors"));
+        for part in ["model.", "sgd.", "ema.", "adamw.mean."] {
+            close(&tensors(&of("one"), part), &tensors(&of("two"), part), 1e-3);
+        }
+    }
+}
+
+#[test]
+fn gradients_are_those_of_the_whole_batch_also_when_some_are_added_up_first() {
+    let lab = Lab::new();
+    let flags = [&EXACT[..], &["--batch-size", "4", "--accumulate", "3", "--epochs", "1"]].concat();
+    succeeds(&mut lab.train("one", &flags));
+    // More processes than examples in some batches.
+    succeeds(&mut lab.train("many", &[&flags[..], &["--processes", "5"]].concat()));
+    let weights = |run: &str| tensors(&lab.bytes(&format!("{run}/checkpoints/last.safetensors")), "model.");
+    close(&weights("one"), &weights("many"), 1e-3);
+}
+
+#[test]
+fn a_process_that_dies_takes_the_run_down_which_goes_on_with_another_number() {
+    let lab = Lab::new();
+    let flags = ["--epochs", "40", "--checkpoint-every", "1"];
+    let flags = [&EXACT[..], &flags].concat();
+    let mut child = lab.start("run", &[&flags[..], &["--processes", "2", "--epochs", "1000000"]].concat());
+    let start = Instant::now();
+    let worker = loop {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint in a minute");
+        std::thread::sleep(Duration::from_millis(5));
+        if lab.path("run/checkpoints/previous.safetensors").exists()
+            && let Some(worker) = worker_of(child.id(), 1)
+        {
+            break worker;
+        }
+    };
+    let killed = Instant::now();
+    assert!(std::process::Command::new("kill").args(["-9", &worker.to_string()]).status().unwrap().success());
+    let output = child.wait_with_output_of();
+    assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
+    assert_eq!(output.0, Some(1), "{}", output.1);
+    contains(&output.1, &["process 1 of 2 was ended by signal 9", "--resume"]);
+
+    // Its end is that of a run with one process from the start, but for rounding.
+    let done = lab.metrics("run").last().unwrap()["epoch"].as_u64().unwrap() + 1;
+    let epochs = done.to_string();
+    let to_end = [&EXACT[..], &["--checkpoint-every", "1", "--epochs", &epochs]].concat();
+    succeeds(&mut lab.train("run", &[&to_end[..], &["--resume", "--processes", "3"]].concat()));
+    succeeds(&mut lab.train("alone", &to_end));
+    let weights = |run: &str| tensors(&lab.bytes(&format!("{run}/checkpoints/last.safetensors")), "model.");
+    close(&weights("alone"), &weights("run"), 0.02);
+    assert_eq!(lab.metrics("run").len(), lab.metrics("alone").len());
+}
+
+/// The child of `parent` whose environment has this rank.
+fn worker_of(parent: u32, rank: usize) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().filter_map(|child| child.parse().ok()).find(|child: &u32| {
+        let environment = std::fs::read(format!("/proc/{child}/environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|variable| variable == format!("RANK={rank}").as_bytes())
+    })
+}
+
+/// Waits for a process whose standard error is piped.
+trait Ended {
+    fn wait_with_output_of(&mut self) -> (Option<i32>, String);
+}
+
+impl Ended for std::process::Child {
+    fn wait_with_output_of(&mut self) -> (Option<i32>, String) {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut self.stderr.take().unwrap(), &mut text).unwrap();
+        (self.wait().unwrap().code(), text)
+    }
+}
+
+#[test]
+fn an_error_is_told_once_and_an_environment_that_makes_no_sense_is_refused() {
+    let lab = Lab::new();
+    let message = fails(&mut lab.train("run", &["--data", "nowhere", "--processes", "2"]), 1);
+    assert_eq!(message.matches("nowhere").count(), 1, "{message}");
+    assert!(!lab.path("run").exists());
+    let message = fails(lab.train("run", &[]).env("WORLD_SIZE", "2"), 2);
+    contains(&message, &["WORLD_SIZE=2", "RANK"]);
+    let launched = [("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "127.0.0.1")];
+    let message = fails(lab.train("run", &["--processes", "2"]).envs(launched), 2);
+    contains(&message, &["--processes 2", "leave --processes out"]);
+}
+
+#[test]
+fn detectors_and_classifiers_train_with_two_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |task: &str, flags: &[&str], run: &str, processes: &str| {
+        let mut command = support::toolkit();
+        command.arg(task).args(flags).args(["--threads", "1", "--precision", "float32", "--quiet", "--log-every", "1"]);
+        command.args(["--processes", processes, "--run", run]).current_dir(folder.path());
+        succeeds(&mut command);
+        let text = std::fs::read_to_string(folder.path().join(run).join("metrics.jsonl")).unwrap();
+        let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        [first["loss"].as_f64().unwrap(), first["gradient_norm"].as_f64().unwrap()]
+    };
+    // Normalisations are affine maps here, so that nothing but the losses' normaliser joins the images of a batch. All images have
+    // one size.
+    let detection =
+        ["--iterations", "2", "--eval-every", "2", "--batch-size", "4", "--short-sides", "64", "--short-side"];
+    let detection = [&detection[..], &["64", "--channels", "8", "--tower", "1", "--warmup-steps", "2"]].concat();
+    let (one, two) = (train("detection", &detection, "d1", "1"), train("detection", &detection, "d2", "2"));
+    for (one, two) in one.iter().zip(two) {
+        assert!((one - two).abs() < 1e-3 * one, "{one} and {two}");
+    }
+    // Each process normalises by its own images, so that losses are near but not the same.
+    let vision = ["--warmup-epochs", "0", "--largest-class", "40", "--imbalance-ratio", "8", "--epochs", "1"];
+    let vision = [&vision[..], &["--batch-size", "32", "--schedule", "constant", "--lr", "0.05"]].concat();
+    let (one, two) = (train("vision", &vision, "v1", "1"), train("vision", &vision, "v2", "2"));
+    assert!((one[0] - two[0]).abs() < 0.2 * one[0], "{one:?} and {two:?}");
+}
