@@ -22,7 +22,8 @@ pub fn command() -> Command {
         .subcommand(crate::dialogue::command())
         .subcommand(crate::vision::command())
         .subcommand(crate::detection::command())
-        .subcommand(crate::data::command());
+        .subcommand(crate::data::command())
+        .subcommand(crate::reproduce::command());
     command
         .subcommand(losses::command())
         .subcommand(eval_command())
@@ -55,6 +56,8 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
                 Some(("man", matches)) => manual::man(matches),
                 #[cfg(feature = "training")]
                 Some(("data", matches)) => crate::data::run(matches),
+                #[cfg(feature = "training")]
+                Some(("reproduce", matches)) => crate::reproduce::run(matches),
                 _ => Ok(()),
             }
         }

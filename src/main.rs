@@ -10,6 +10,8 @@ mod manual;
 mod output;
 
 #[cfg(feature = "training")]
+mod child;
+#[cfg(feature = "training")]
 mod data;
 #[cfg(feature = "training")]
 mod detection;
@@ -21,6 +23,8 @@ mod front_end;
 mod processes;
 #[cfg(feature = "training")]
 mod recipe;
+#[cfg(feature = "training")]
+mod reproduce;
 #[cfg(feature = "training")]
 mod sweep;
 #[cfg(feature = "training")]
