@@ -6,7 +6,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 
 use crate::bench;
 use crate::eval::{self, EvalArgs};
-use crate::losses;
+use crate::{losses, runs};
 
 /// The whole command, without the flags of any particular loss.
 pub fn command() -> Command {
@@ -22,7 +22,11 @@ pub fn command() -> Command {
         .subcommand(crate::vision::command())
         .subcommand(crate::detection::command())
         .subcommand(crate::data::command());
-    command.subcommand(losses::command()).subcommand(eval_command()).subcommand(bench::command())
+    command
+        .subcommand(losses::command())
+        .subcommand(eval_command())
+        .subcommand(runs::command())
+        .subcommand(bench::command())
 }
 
 fn eval_command() -> Command {
@@ -44,6 +48,7 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
             let matches = command().try_get_matches_from(&args)?;
             match matches.subcommand() {
                 Some(("eval", matches)) => eval::run(&EvalArgs::from_arg_matches(matches)?),
+                Some(("runs", matches)) => runs::run(matches),
                 Some(("bench", matches)) => bench::run(matches),
                 #[cfg(feature = "training")]
                 Some(("data", matches)) => crate::data::run(matches),

@@ -197,7 +197,8 @@ fn kill_at(lab: &Lab, run: &str, flags: &[&str], moments: &[Option<u64>]) -> usi
 fn twenty_kills_at_random_moments_change_nothing() {
     let lab = Lab::new();
     // A checkpoint after each step, large enough to be caught in the middle of it; averaged weights and AdamW's state in it.
-    let flags = ["--hidden", "192", "--checkpoint-every", "1", "--log-every", "1", "--optimiser", "adamw", "--lr", "0.01"];
+    let flags =
+        ["--hidden", "192", "--checkpoint-every", "1", "--log-every", "1", "--optimiser", "adamw", "--lr", "0.01"];
     let flags = [&flags[..], &["--ema-decay", "0.99", "--epochs", "40"]].concat();
     succeeds(&mut lab.train("whole", &flags));
     let seed = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
