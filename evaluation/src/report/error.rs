@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A folder that cannot be looked into.
-    #[error("{}: {source}; expected a run folder, or a folder that holds some", folder.display())]
+    #[error("{} is neither a run folder nor a folder that holds some: {source}", folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,
