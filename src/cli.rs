@@ -6,8 +6,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 
 use crate::bench;
 use crate::eval::{self, EvalArgs};
-use crate::losses;
-use crate::manual;
+use crate::{losses, manual, runs};
 
 /// The whole command, without the flags of any particular loss.
 pub fn command() -> Command {
@@ -27,6 +26,7 @@ pub fn command() -> Command {
     command
         .subcommand(losses::command())
         .subcommand(eval_command())
+        .subcommand(runs::command())
         .subcommand(bench::command())
         .subcommand(manual::completions_command())
         .subcommand(manual::man_command())
@@ -51,6 +51,7 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
             let matches = command().try_get_matches_from(&args)?;
             match matches.subcommand() {
                 Some(("eval", matches)) => eval::run(&EvalArgs::from_arg_matches(matches)?),
+                Some(("runs", matches)) => runs::run(matches),
                 Some(("bench", matches)) => bench::run(matches),
                 Some(("completions", matches)) => manual::completions(matches),
                 Some(("man", matches)) => manual::man(matches),

@@ -1,13 +1,12 @@
 //! How sure a difference between two systems is: the paired bootstrap over images (Efron and Tibshirani, "An Introduction to
 //! the Bootstrap", 1993).
 
-use rand::{RngExt as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::matches::{Precisions, Scratch};
 use super::{CocoError, Matches};
+use crate::significance::{draw, percentile};
 
 /// How many resamples, and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,17 +72,10 @@ pub fn paired_bootstrap(first: &Matches, second: &Matches, options: &BootstrapOp
         return Err(CocoError::NoResamples);
     }
     let images = first.images();
-    let scratch = || (Scratch::default(), vec![0; images]);
-    let differences: Vec<Option<Precisions>> = (0..resamples as u64)
-        .into_par_iter()
-        .map_init(scratch, |(scratch, copies), resample| {
-            draw(seed, resample, copies);
-            let first = first.precisions(copies, scratch)?;
-            let second = second.precisions(copies, scratch)?;
-            Some(std::array::from_fn(|at| first[at] - second[at]))
-        })
-        .collect();
-    let drawn: Vec<Precisions> = differences.into_iter().flatten().collect();
+    let (first, second) = (resampled_precisions(first, options), resampled_precisions(second, options));
+    let differences = first.into_iter().zip(second).filter_map(|pair| pair.0.zip(pair.1));
+    let drawn: Vec<Precisions> =
+        differences.map(|(first, second)| std::array::from_fn(|at| first[at] - second[at])).collect();
     let of = |at: usize| resampled(drawn.iter().map(|differences| differences[at]).collect());
     Ok(Bootstrap {
         resamples,
@@ -96,16 +88,17 @@ pub fn paired_bootstrap(first: &Matches, second: &Matches, options: &BootstrapOp
     })
 }
 
-/// How often each image is drawn.
-fn draw(seed: u64, resample: u64, copies: &mut [u32]) {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    // A stream for each, so that the order in which threads take them is of no account.
-    rng.set_stream(resample);
-    copies.fill(0);
-    for _ in 0..copies.len() {
-        let image = rng.random_range(0..copies.len() as u64);
-        copies[image as usize] += 1;
-    }
+/// Average precision at IoU .5 to .95, at .5 and at .75, on resamples of the images, which are the same for all systems that were
+/// scored on the same images; `None` where a resample has no box to be found.
+pub fn resampled_precisions(matches: &Matches, options: &BootstrapOptions) -> Vec<Option<[f64; 3]>> {
+    let scratch = || (Scratch::default(), vec![0; matches.images()]);
+    (0..options.resamples as u64)
+        .into_par_iter()
+        .map_init(scratch, |(scratch, copies), resample| {
+            draw(options.seed, resample, copies);
+            matches.precisions(copies, scratch)
+        })
+        .collect()
 }
 
 fn resampled(mut differences: Vec<f64>) -> Option<Resampled> {
@@ -119,13 +112,6 @@ fn resampled(mut differences: Vec<f64>) -> Option<Resampled> {
         upper: percentile(&differences, 0.975),
         share_above_zero: above as f64 / differences.len() as f64,
     })
-}
-
-/// Linear between the sorted values, as numpy's default.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
-    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    low + (high - low) * place.fract()
 }
 
 #[cfg(test)]
@@ -187,27 +173,6 @@ mod tests {
         };
         assert_eq!(run(1, 7), run(3, 7));
         assert_ne!(run(1, 7).ap.unwrap().share_above_zero, run(1, 8).ap.unwrap().share_above_zero);
-    }
-
-    #[test]
-    fn every_image_is_as_likely() {
-        let mut sums = [0_u32; 5];
-        let mut copies = [0; 5];
-        for resample in 0..2000 {
-            draw(1, resample, &mut copies);
-            assert_eq!(copies.iter().sum::<u32>(), 5);
-            sums.iter_mut().zip(copies).for_each(|(sum, copies)| *sum += copies);
-        }
-        // 2000 expected, with a standard deviation of 40.
-        assert!(sums.iter().all(|sum| sum.abs_diff(2000) < 200), "{sums:?}");
-    }
-
-    #[test]
-    fn percentiles_are_numpys() {
-        // np.percentile([1, 2, 4, 8], [2.5, 97.5]).
-        assert!((percentile(&[1.0, 2.0, 4.0, 8.0], 0.025) - 1.075).abs() < 1e-12);
-        assert!((percentile(&[1.0, 2.0, 4.0, 8.0], 0.975) - 7.7).abs() < 1e-12);
-        assert_eq!(percentile(&[3.0], 0.975), 3.0);
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Matches {
     }
 
     /// Whether another system was scored on the same images and boxes.
-    pub(super) fn same_ground_truth(&self, other: &Self) -> bool {
+    pub fn same_ground_truth(&self, other: &Self) -> bool {
         let boxes = |matches: &Self| matches.classes.iter().map(|class| class.boxes.clone()).collect::<Vec<_>>();
         self.images == other.images && boxes(self) == boxes(other)
     }

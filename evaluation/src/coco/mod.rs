@@ -40,7 +40,7 @@ mod tide;
 mod verdicts;
 mod warning;
 
-pub use bootstrap::{Bootstrap, BootstrapOptions, Resampled, paired_bootstrap};
+pub use bootstrap::{Bootstrap, BootstrapOptions, Resampled, paired_bootstrap, resampled_precisions};
 pub use curves::{ClassCurves, RECALL_POINTS, recall_points};
 pub use detection::{Detection, write_detections};
 pub use error::CocoError;
