@@ -6,7 +6,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 
 use crate::bench;
 use crate::eval::{self, EvalArgs};
-use crate::{losses, runs};
+use crate::{losses, report, runs};
 
 /// The whole command, without the flags of any particular loss.
 pub fn command() -> Command {
@@ -26,6 +26,7 @@ pub fn command() -> Command {
         .subcommand(losses::command())
         .subcommand(eval_command())
         .subcommand(runs::command())
+        .subcommand(report::command())
         .subcommand(bench::command())
 }
 
@@ -49,6 +50,7 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
             match matches.subcommand() {
                 Some(("eval", matches)) => eval::run(&EvalArgs::from_arg_matches(matches)?),
                 Some(("runs", matches)) => runs::run(matches),
+                Some(("report", matches)) => report::run(matches),
                 Some(("bench", matches)) => bench::run(matches),
                 #[cfg(feature = "training")]
                 Some(("data", matches)) => crate::data::run(matches),

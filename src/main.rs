@@ -7,6 +7,7 @@ mod failure;
 mod loss_flags;
 mod losses;
 mod output;
+mod report;
 mod runs;
 
 #[cfg(feature = "training")]
