@@ -6,7 +6,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 
 use crate::bench;
 use crate::eval::{self, EvalArgs};
-use crate::{losses, manual, runs};
+use crate::{losses, manual, report, runs};
 
 /// The whole command, without the flags of any particular loss.
 pub fn command() -> Command {
@@ -27,6 +27,7 @@ pub fn command() -> Command {
         .subcommand(losses::command())
         .subcommand(eval_command())
         .subcommand(runs::command())
+        .subcommand(report::command())
         .subcommand(bench::command())
         .subcommand(manual::completions_command())
         .subcommand(manual::man_command())
@@ -52,6 +53,7 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
             match matches.subcommand() {
                 Some(("eval", matches)) => eval::run(&EvalArgs::from_arg_matches(matches)?),
                 Some(("runs", matches)) => runs::run(matches),
+                Some(("report", matches)) => report::run(matches),
                 Some(("bench", matches)) => bench::run(matches),
                 Some(("completions", matches)) => manual::completions(matches),
                 Some(("man", matches)) => manual::man(matches),

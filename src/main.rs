@@ -8,6 +8,7 @@ mod loss_flags;
 mod losses;
 mod manual;
 mod output;
+mod report;
 mod runs;
 
 #[cfg(feature = "training")]

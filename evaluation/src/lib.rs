@@ -10,6 +10,7 @@ pub mod coco;
 pub mod dialogue;
 pub mod figure;
 pub mod longtail;
+pub mod page;
 pub mod plot;
 pub mod report;
 pub mod significance;

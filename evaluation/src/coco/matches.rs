@@ -129,6 +129,11 @@ impl Matches {
         self.images
     }
 
+    /// Average precision at IoU .5 to .95, at .5 and at .75, 0 to 1; `None` where there is no box to be found.
+    pub fn average_precisions(&self) -> Option<[f64; 3]> {
+        self.precisions(&vec![1; self.images], &mut Scratch::default())
+    }
+
     /// Whether another system was scored on the same images and boxes.
     pub fn same_ground_truth(&self, other: &Self) -> bool {
         let boxes = |matches: &Self| matches.classes.iter().map(|class| class.boxes.clone()).collect::<Vec<_>>();

@@ -175,8 +175,9 @@ mod tests {
         let back = found.difference(1, 0, 0).unwrap();
         assert_eq!((back.lower, back.p, back.pairs), (-difference.upper, difference.p, 4));
         assert_eq!(found.difference(0, 0, 0).unwrap().p, 1.0);
-        assert_eq!(example(500, 3).difference(0, 1, 0), Some(difference));
-        assert_ne!(example(500, 4).difference(0, 1, 0), Some(difference));
+        // As text, in which NaN equals NaN.
+        let text = |seed| format!("{:?}", example(500, seed));
+        assert!(text(3) == text(3) && text(3) != text(4));
     }
 
     #[test]
