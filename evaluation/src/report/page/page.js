@@ -86,7 +86,8 @@ function scoreTables(task) {
     ]),
     "wide",
   ));
-  return [short, whole];
+  const chosen = "Best epochs were chosen by the examples that they are scored on, so their scores are too good.";
+  return [short, ...(scores.chosen_by_test ? [node("p", chosen, "quiet")] : []), whole];
 }
 
 /** The differences of all groups to one, in a table for each kind of pairs. */
