@@ -8,6 +8,7 @@ use support::{contains, fails, succeeds, toolkit};
 fn every_command_explains_itself() {
     let mut commands = vec!["toolkit", "toolkit losses", "toolkit losses list", "toolkit losses eval"];
     commands.extend(["toolkit eval", "toolkit eval dialogue", "toolkit eval longtail", "toolkit bench losses"]);
+    commands.extend(["toolkit runs", "toolkit report"]);
     commands.extend(["toolkit losses show", "toolkit losses apply", "toolkit losses plot", "toolkit losses check"]);
     commands.extend(["toolkit losses new", "toolkit losses install", "toolkit losses remove"]);
     if cfg!(feature = "training") {

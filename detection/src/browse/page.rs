@@ -1,5 +1,6 @@
 //! The page from its parts.
 
+use imbalance_evaluation::page::{fill_in, in_html, in_script};
 use serde::Serialize;
 
 const PAGE: &str = include_str!("page.html");
@@ -11,39 +12,8 @@ const SCRIPT: &str = include_str!("page.js");
 /// # Errors
 /// Data that is no JSON.
 pub(super) fn fill(title: &str, data: &impl Serialize) -> Result<String, serde_json::Error> {
-    let data = in_script(&serde_json::to_string(data)?);
-    let title = in_html(title);
-    let part = |name: &str| match name {
-        "title" => title.as_str(),
-        "style" => STYLE,
-        "script" => SCRIPT,
-        _ => data.as_str(),
-    };
-    // From left to right, so that nothing is looked for in what was filled in.
-    let (mut page, mut rest) = (String::with_capacity(PAGE.len() + STYLE.len() + SCRIPT.len() + data.len()), PAGE);
-    while let Some((before, (name, after))) =
-        rest.split_once("{{").and_then(|(before, after)| Some((before, after.split_once("}}")?)))
-    {
-        page.push_str(before);
-        page.push_str(part(name));
-        rest = after;
-    }
-    page.push_str(rest);
-    Ok(page)
-}
-
-/// Text as HTML shows it.
-fn in_html(text: &str) -> String {
-    let mut safe = text.replace('&', "&amp;");
-    for (character, name) in [('<', "&lt;"), ('>', "&gt;"), ('"', "&quot;"), ('\'', "&#39;")] {
-        safe = safe.replace(character, name);
-    }
-    safe
-}
-
-/// JSON that ends no script: `<` occurs within its texts only, where it can be written as its code.
-fn in_script(json: &str) -> String {
-    json.replace('<', "\\u003c")
+    let (title, data) = (in_html(title), in_script(&serde_json::to_string(data)?));
+    Ok(fill_in(PAGE, &[("title", &title), ("style", STYLE), ("script", SCRIPT), ("data", &data)]))
 }
 
 #[cfg(test)]

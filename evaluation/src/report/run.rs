@@ -90,7 +90,7 @@ impl Run {
         Self { folder: folder.into(), task, config: config.unwrap_or_default(), manifest, results, problems }
     }
 
-    /// Where it is, and when something in it was last written. `steps` are those that `metrics.jsonl` tells of.
+    /// Where it is. `steps` are those that `metrics.jsonl` tells of.
     pub fn state(&self, steps: Option<u64>) -> State {
         let trained = |results: &Value| results["training"]["steps"].as_u64();
         // Resumed for more epochs, and stopped again: what its results tell of is past.
@@ -125,7 +125,7 @@ impl Run {
         files.filter(fs::Metadata::is_file).filter_map(|file| file.modified().ok()).max()
     }
 
-    /// The loss's id, with the base loss's behind it where epochs are deferred.
+    /// The loss's id.
     pub fn loss(&self) -> Option<String> {
         let own = |key: &str| Some(self.config.get(key)?.as_str()?.to_owned());
         let of_results = || Some(self.results.as_ref()?["loss"].as_str()?.to_owned());

@@ -44,6 +44,8 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub scores: Vec<Score>,
     pub rows: Vec<Row>,
+    /// Whether a best epoch was chosen by the examples that it is scored on: its scores are too good.
+    pub chosen_by_test: bool,
 }
 
 /// The scores of a run at one stage.
@@ -144,7 +146,8 @@ impl Table {
             let name = headline.map_or_else(|| key.replace(['_', '.'], " "), |(_, name)| (*name).to_owned());
             Score { name, more: more(&key), headline: headline.is_some(), key }
         };
-        Self { rows, scores: keys.into_iter().map(score).collect() }
+        let chosen_by_test = runs.iter().any(|run| chosen_by_test(task, run));
+        Self { rows, scores: keys.into_iter().map(score).collect(), chosen_by_test }
     }
 }
 
@@ -168,6 +171,15 @@ fn row(place: usize, group: &Group, name: &'static str, stages: &[Vec<Stage>], k
     })
 }
 
+fn chosen_by_test(task: Task, run: &Run) -> bool {
+    run.results.as_ref().is_some_and(|results| match task {
+        Task::Vision => results["best"]["chosen_by"] == "test-images",
+        Task::Dialogue => results["split"] == "valid",
+        // There is one set to evaluate on, as is COCO's custom.
+        Task::Detection => true,
+    })
+}
+
 fn stages(task: Task, run: &Run) -> Vec<Stage> {
     let Some(results) = &run.results else { return Vec::new() };
     let mut stages = Vec::new();
@@ -184,22 +196,24 @@ fn stages(task: Task, run: &Run) -> Vec<Stage> {
         found
     };
     // What the training saved last is scored by vision, which scores the best epoch beside it; others score the best alone.
+    let second = &results["second_stage"];
     let (name, epoch) = match task {
-        Task::Vision => ("last epoch", &training["epochs"]),
-        Task::Dialogue | Task::Detection => ("best epoch", &training["best"]["epoch"]),
+        Task::Vision => {
+            ("last epoch", training["epochs"].as_u64().map(|own| own + second["epochs"].as_u64().unwrap_or(0)))
+        }
+        Task::Dialogue | Task::Detection => ("best epoch", training["best"]["epoch"].as_u64()),
     };
     let mut first = scores(&results["scores"]);
     let mut more = |key: &str, value: &Value| first.extend(value.as_f64().map(|value| (key.to_owned(), value)));
     more("split_loss", &results["split_loss"]);
     more("tau", &results["tau"]);
-    let seconds =
-        training["seconds"].as_f64().map(|own| own + results["second_stage"]["seconds"].as_f64().unwrap_or(0.0));
+    let seconds = training["seconds"].as_f64().map(|own| own + second["seconds"].as_f64().unwrap_or(0.0));
     more("(training, s)", &seconds.into());
     more("(memory, MiB)", &training["peak_memory_bytes"].as_f64().map(|bytes| bytes / f64::from(1 << 20)).into());
     more("(parameters)", &results["parameters"]);
     flatten("gap.", &results["gap"], &mut first);
     if !results["scores"].is_null() {
-        stages.push(Stage { name, epoch: epoch.as_u64(), scores: first });
+        stages.push(Stage { name, epoch, scores: first });
     }
     let best = &results["best"];
     if !best["scores"].is_null() {
@@ -249,7 +263,7 @@ mod tests {
             json!({
                 "training": {"epochs": 20, "seconds": 5.0},
                 "scores": {"images": 9, "all": all, "few": null, "calibration_error": {"all": 3.0}, "sizes": {"all": {"classes": 3}}},
-                "best": {"epoch": 18, "scores": {"all": all + 1.0}},
+                "best": {"epoch": 18, "chosen_by": "test-images", "scores": {"all": all + 1.0}},
                 "gap": {"all": {"train": 70.0}},
             })
         };
@@ -261,6 +275,7 @@ mod tests {
         assert_eq!(value(&table, 0, "all"), Some(Spread { mean: 61.0, sd: Some(2.0_f64.sqrt()) }));
         assert_eq!(value(&table, 3, "all"), Some(Spread { mean: 51.0, sd: None }));
         assert_eq!(value(&table, 1, "calibration_error.all"), None);
+        assert!(table.chosen_by_test);
         let keys: Vec<_> = table.scores.iter().map(|score| (score.key.as_str(), score.more, score.headline)).collect();
         let want = [
             ("all", Some(true), true),
@@ -287,11 +302,12 @@ mod tests {
 
     #[test]
     fn replies_know_what_is_better() {
-        let results = json!({"scores": {"f1": 13.0, "perplexity": 60.0, "length_mean": 9.0, "macro_f_over": "vocabulary"}, "split_loss": 4.0});
+        let results = json!({"split": "test", "scores": {"f1": 13.0, "perplexity": 60.0, "length_mean": 9.0, "macro_f_over": "vocabulary"}, "split_loss": 4.0});
         let table = of(Task::Dialogue, &[results], &[&[0]]);
         let better: Vec<_> = table.scores.iter().map(|score| (score.name.as_str(), score.more)).collect();
         let want =
             [("perplexity", Some(false)), ("F1", Some(true)), ("length (tokens)", None), ("split loss", Some(false))];
         assert_eq!(better, want);
+        assert!(!table.chosen_by_test);
     }
 }

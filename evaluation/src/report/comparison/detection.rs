@@ -90,9 +90,6 @@ fn matches(detections: &Path, truth: &GroundTruth) -> Result<Matches, String> {
 }
 
 fn read(run: &Run) -> Result<Found, String> {
-    if run.results.is_none() {
-        return Err("it is not finished".into());
-    }
     let detections = run.folder.join(DETECTIONS);
     if !detections.exists() {
         return Err(format!("there is no {DETECTIONS}"));

@@ -45,6 +45,8 @@ pub(super) struct Test {
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct Comparison {
     pub tests: Vec<Test>,
+    /// Resamples of a bootstrap.
+    pub resamples: usize,
     /// What could not be tested, and why.
     pub notes: Vec<String>,
 }
@@ -65,7 +67,7 @@ const SEED: u64 = 0;
 impl Comparison {
     /// Of the groups, by the test examples where run folders hold them, and over seeds that groups share.
     pub fn of(task: Task, compared: Compared<'_>) -> Self {
-        let mut comparison = Self::default();
+        let mut comparison = Self { resamples: compared.resamples, ..Self::default() };
         if compared.groups.len() < 2 {
             return comparison;
         }
@@ -106,7 +108,7 @@ impl Comparison {
 /// A group's place with what its runs hold.
 type Placed<T> = (usize, T);
 
-/// What every group's runs hold, as `read` finds it, of the groups whose runs all have it. Of others, why not.
+/// What the finished runs of every group hold, as `read` finds it; of groups without, why not.
 fn of_groups<T>(
     compared: Compared<'_>,
     comparison: &mut Comparison,
@@ -114,7 +116,17 @@ fn of_groups<T>(
 ) -> Vec<Placed<Vec<T>>> {
     let mut all = Vec::new();
     for (place, group) in compared.groups.iter().enumerate() {
-        let own: Result<Vec<T>, String> = group.runs.iter().map(|&run| read(compared.runs[run])).collect();
+        let finished: Vec<&Run> =
+            group.runs.iter().map(|&run| compared.runs[run]).filter(|run| run.results.is_some()).collect();
+        let (count, all_runs) = (finished.len(), group.runs.len());
+        if 0 < count && count < all_runs {
+            let note = format!("Of {}, {count} of {all_runs} runs are finished and compared by examples.", group.name);
+            comparison.notes.push(note);
+        }
+        let own: Result<Vec<T>, String> = match count {
+            0 => Err("it is not finished".into()),
+            _ => finished.into_iter().map(&read).collect(),
+        };
         match own {
             Ok(own) => all.push((place, own)),
             Err(reason) => comparison.notes.push(format!("{} is not compared by examples: {reason}.", group.name)),

@@ -50,14 +50,14 @@ class Chart {
     this.task.groups.forEach((group, place) => {
       const own = group.runs.filter((run) => this.view.shown.has(run)).flatMap((run) => {
         const track = this.task.tracks.find((one) => one.run === run && one.kind === this.metric.kind && one.stage === this.metric.stage);
-        const line = track ? smoothed(lineOf(track, this.metric.name, axis), weight) : { x: [] };
-        return line.x.length > 0 ? [{ ...line, group: place, name: this.task.runs[run].name }] : [];
+        const raw = track ? lineOf(track, this.metric.name, axis) : { x: [] };
+        return raw.x.length > 0 ? [{ ...smoothed(raw, weight), raw, group: place, name: this.task.runs[run].name }] : [];
       });
       if (own.length === 0) return;
-      if (mean) lines.push({ ...meanOf(own), group: place, name: group.name });
+      const timed = axis === "time";
+      if (mean) lines.push({ ...meanOf(own, timed), raw: meanOf(own.map((line) => line.raw), timed), group: place, name: group.name });
       else lines.push(...own);
     });
-    for (const line of lines) line.all = line;
     this.lines = log ? lines.map(positive).filter((line) => line.x.length > 0) : lines;
     this.stale = false;
   }
@@ -146,7 +146,7 @@ class Chart {
       const y = Math.round(MARGIN.top + (1 - (tick - low) / (high - low)) * inner.height) + 0.5;
       context.moveTo(MARGIN.left, y);
       context.lineTo(MARGIN.left + inner.width, y);
-      context.fillText(this.view.log ? brief(10 ** tick) : tickText(tick, up), MARGIN.left - 6, y + 4);
+      context.fillText(this.view.log ? plain(10 ** tick) : tickText(tick, up), MARGIN.left - 6, y + 4);
     }
     context.stroke();
   }
@@ -165,10 +165,18 @@ class Chart {
     }
     context.lineWidth = 1.8;
     context.lineJoin = "round";
+    const stroke = ({ x, y }, at) => {
+      context.beginPath();
+      at.forEach((place) => context.lineTo(toX(x[place]), toY(y[place])));
+      context.stroke();
+    };
+    if (this.view.weight > 0 && !line.low && !this.view.log) {
+      context.globalAlpha = 0.25;
+      stroke(line.raw, drawn(line.raw, left, right, Math.ceil(inner.width)));
+      context.globalAlpha = 1;
+    }
     context.setLineDash(dashOf(line.group));
-    context.beginPath();
-    places.forEach((at) => context.lineTo(toX(line.x[at]), toY(line.y[at])));
-    context.stroke();
+    stroke(line, places);
     context.setLineDash([]);
     // Few points are seen each; a single one would be no line.
     if (places.length <= Math.min(40, inner.width / 12)) {
@@ -250,9 +258,9 @@ class Chart {
   whereText(line, at) {
     const step = `step ${line.step[at]}`;
     if (this.view.axis === "step") return step;
-    if (this.view.axis === "epoch") return `epoch ${brief(line.x[at])}, ${step}`;
+    if (this.view.axis === "epoch") return `epoch ${plain(line.x[at])}, ${step}`;
     const unit = timeUnit(this.place.right);
-    return `${brief(line.x[at] / unit.size)} ${unit.name}, ${step}`;
+    return `${plain(line.x[at] / unit.size)} ${unit.name}, ${step}`;
   }
 
   listen() {

@@ -86,7 +86,8 @@ function scoreTables(task) {
     ]),
     "wide",
   ));
-  return [short, whole];
+  const chosen = "Best epochs were chosen by the examples that they are scored on, so their scores are too good.";
+  return [short, ...(scores.chosen_by_test ? [node("p", chosen, "quiet")] : []), whole];
 }
 
 /** The differences of all groups to one, in a table for each kind of pairs. */
@@ -139,14 +140,17 @@ function testTable(task, tests, unit) {
     ...scores.map((score) => {
       const test = tests.find((one) => one.other === group && one.score === score);
       if (!test) return node("td", "–", "number");
+      // None of the resamples is on the other side.
+      const least = test.method.includes("bootstrap") ? 2.001 / (task.comparison.resamples + 1) : 0;
       const digits = Math.max(Math.abs(test.lower), Math.abs(test.upper)) < 0.1 ? 4 : 2;
       const cell = node("td", signed(test.difference, digits), test.p < 0.05 ? "number sure" : "number");
-      cell.append(node("br"), node("small", `${signed(test.lower, digits)} to ${signed(test.upper, digits)}`), node("br"), node("small", chance(test.p)));
+      cell.append(node("br"), node("small", `${signed(test.lower, digits)} to ${signed(test.upper, digits)}`), node("br"), node("small", chance(test.p, least)));
       cell.title = test.method;
       return cell;
     }),
   ]);
-  return table(`${methods.map(of).join("; ")}.`, ["Group", ...scores.map((score) => node("th", score, "number"))], rows, "wide");
+  const caption = `${methods.map(of).join("; ")}.`;
+  return table(caption[0].toUpperCase() + caption.slice(1), ["Group", ...scores.map((score) => node("th", score, "number"))], rows, "wide");
 }
 
 function settingTables(task) {
@@ -206,6 +210,11 @@ function curves(task, number) {
   view.redraw = () => charts.forEach((chart) => chart.draw());
   const update = () => charts.forEach((chart) => chart.update());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", view.redraw);
+  // On paper there is no scrolling to a chart.
+  addEventListener("beforeprint", () => charts.forEach((chart) => {
+    chart.seen = true;
+    chart.draw();
+  }));
 
   const axes = node("fieldset", [node("legend", "Over"), ...["epoch", "step", "time"].map((axis) => {
     const radio = node("input");
@@ -213,6 +222,7 @@ function curves(task, number) {
     radio.addEventListener("change", () => {
       view.axis = axis;
       view.zoom = {};
+      for (const chart of charts) chart.cursor = null;
       update();
     });
     return node("label", [radio, axis]);

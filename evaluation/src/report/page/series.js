@@ -26,8 +26,11 @@ function smoothed(line, weight) {
   return { ...line, y };
 }
 
-/** Mean and standard deviation at each step that a line has, over the lines that have it. */
-function meanOf(lines) {
+/**
+ * Mean and standard deviation at each step that a line has, over the lines that have it. `timed` says that x is a time: then it
+ * grows by the mean time of a step, as the mean of the times would fall back where a faster run goes on alone.
+ */
+function meanOf(lines, timed) {
   if (lines.length === 1) return lines[0];
   const at = new Map();
   for (const line of lines) {
@@ -35,7 +38,7 @@ function meanOf(lines) {
       const known = at.get(step) ?? { count: 0, x: 0, y: 0, squares: 0 };
       at.set(step, known);
       known.count += 1;
-      known.x += line.x[place];
+      known.x += timed ? slope(line, place) : line.x[place];
       known.y += line.y[place];
       known.squares += line.y[place] ** 2;
     });
@@ -44,7 +47,7 @@ function meanOf(lines) {
   for (const [step, { count, x, y, squares }] of [...at].sort((a, b) => a[0] - b[0])) {
     const middle = y / count;
     const sd = count > 1 ? Math.sqrt(Math.max(0, (squares - count * middle * middle) / (count - 1))) : 0;
-    mean.x.push(x / count);
+    mean.x.push(timed ? (mean.x.at(-1) ?? 0) + (x / count) * (step - (mean.step.at(-1) ?? 0)) : x / count);
     mean.y.push(middle);
     mean.step.push(step);
     mean.low.push(middle - sd);
@@ -52,6 +55,11 @@ function meanOf(lines) {
     mean.count.push(count);
   }
   return mean;
+}
+
+/** Growth of x a step up to a place of a line. */
+function slope({ x, step }, at) {
+  return at === 0 ? x[0] / (step[0] || 1) : (x[at] - x[at - 1]) / (step[at] - step[at - 1] || 1);
 }
 
 /** The place of the first x that is at least `value`. */

@@ -21,6 +21,9 @@ function brief(value) {
   return value.toFixed(Math.max(0, Math.min(6, 3 - Math.floor(Math.log10(size)))));
 }
 
+/** The same without zeros at the end. */
+const plain = (value) => String(Number(value.toPrecision(4)));
+
 /** Decimals that suit all of these values. */
 function decimals(values) {
   const largest = Math.max(0, ...values.map(Math.abs));
@@ -29,14 +32,17 @@ function decimals(values) {
 
 const signed = (value, digits) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toFixed(digits);
 
-function chance(p) {
-  return p < 1e-4 ? "p < 0.0001" : `p = ${p < 0.001 ? p.toFixed(4) : p < 0.1 ? p.toFixed(3) : p.toFixed(2)}`;
+/** A p-value; `least` is the smallest that its test can tell. */
+function chance(p, least) {
+  if (p < 1e-4) return "p < 0.0001";
+  const text = p < 0.001 ? p.toFixed(4) : p < 0.1 ? p.toFixed(3) : p.toFixed(2);
+  return `p ${p <= least ? "≤" : "="} ${text}`;
 }
 
 /** A table in a box that scrolls; the first cell of each row heads it. */
 function table(caption, heads, rows, className) {
   const made = node("table", [], className);
-  if (caption) made.append(node("caption", caption));
+  if (caption) made.append(node("caption", [node("span", caption)]));
   const line = node("tr", heads.map((head) => {
     const cell = head instanceof Node ? head : node("th", head);
     cell.scope = "col";
