@@ -118,11 +118,10 @@ fn kills_at_random_moments_change_nothing_in_any_task() {
         let run = folder.path().join("killed");
         let half: PathBuf = run.join("checkpoints/.last.safetensors.tmp");
         let (mut kills, mut halves) = (0, 0);
-        let mut flags = flags.to_vec();
         while kills < KILLS {
             let resumes = run.join("checkpoints/last.safetensors").exists();
             let more = if resumes { "--resume" } else { "--overwrite" };
-            let arguments = [arguments(task, &flags, "killed"), vec![more]].concat();
+            let arguments = [arguments(task, flags, "killed"), vec![more]].concat();
             let mut child = start(folder.path(), &arguments);
             let begun = Instant::now();
             // Half of the moments are somewhere in the run, start and all; the others are in the middle of a checkpoint.
@@ -148,11 +147,10 @@ fn kills_at_random_moments_change_nothing_in_any_task() {
             child.wait().unwrap();
             kills += 1;
             halves += usize::from(half.exists());
-            flags.retain(|_| true);
         }
         let resumes = run.join("checkpoints/last.safetensors").exists();
         let more = if resumes { "--resume" } else { "--overwrite" };
-        succeeds(toolkit().current_dir(folder.path()).args(arguments(task, &flags, "killed")).arg(more));
+        succeeds(toolkit().current_dir(folder.path()).args(arguments(task, flags, "killed")).arg(more));
         println!("{task}: {kills} kills, {halves} of them in the middle of a checkpoint");
         assert!(kills >= KILLS / 2, "{task}: the run ended after {kills} kills");
         assert!(products(&folder.path().join("whole")) == products(&run), "{task} differs");
