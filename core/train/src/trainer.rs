@@ -1,5 +1,6 @@
 //! The training loop, one for all tasks.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -120,13 +121,13 @@ pub fn fit(
         state,
         metrics,
         progress,
-        writer: Writer::default(),
+        writer: RefCell::default(),
         stop: false,
     };
     let finished = fit.run();
     fit.progress.finish();
     let finished = finished?;
-    fit.writer.finish()?;
+    fit.writer.borrow_mut().finish()?;
     if let (true, Some(average)) = (finished, &mut fit.average) {
         average.swap()?;
     }
@@ -218,7 +219,7 @@ struct Fit<'a> {
     /// In the first process.
     metrics: Option<Metrics>,
     progress: Progress,
-    writer: Writer,
+    writer: RefCell<Writer>,
     /// Whether a process of the group has been asked to stop, as of this step.
     stop: bool,
 }
@@ -447,6 +448,8 @@ impl Fit<'_> {
 
     /// Epoch, step and newest checkpoint, for an error.
     fn place(&self) -> (usize, u64, Option<PathBuf>) {
+        // One that is being written will be there; what is wrong with it is not what is told here.
+        let _ = self.writer.borrow_mut().finish();
         let checkpoint = self.run.as_ref().map(|run| run.last_checkpoint()).filter(|path| path.exists());
         (self.state.epoch, self.state.step + 1, checkpoint)
     }
@@ -611,7 +614,7 @@ impl Fit<'_> {
         };
         let snapshot = Snapshot::take(&parts, &self.state)?;
         pending.push(Pending { snapshot, path: run.last_checkpoint(), previous: Some(run.previous_checkpoint()) });
-        Ok(self.writer.begin(metrics.file()?, pending)?)
+        Ok(self.writer.borrow_mut().begin(metrics.file()?, pending)?)
     }
 
     fn summary(&self) -> Summary {
