@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use imbalance_core::host::{Loss, Plugin, SearchPath, SigmoidHead, SoftmaxHead, set_threads};
+use imbalance_core::host::{Loss, Plugin, SigmoidHead, SoftmaxHead, set_threads};
 use imbalance_core::{ClassCounts, Head};
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     #[cfg(feature = "training")]
     imbalance_train::set_threads(Some(threads));
     let folders: Vec<PathBuf> = matches.get_many("plugin-dir").into_iter().flatten().cloned().collect();
-    let search = SearchPath::standard(&folders)?;
+    let search = crate::loss_flags::plugins(&folders)?;
     let named = matches.contains_id("loss");
     let ids: Vec<String> = match matches.get_many::<String>("loss") {
         Some(ids) => ids.cloned().collect(),

@@ -6,7 +6,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 
 use crate::bench;
 use crate::eval::{self, EvalArgs};
-use crate::{losses, report, runs};
+use crate::{losses, manual, report, runs};
 
 /// The whole command, without the flags of any particular loss.
 pub fn command() -> Command {
@@ -21,13 +21,16 @@ pub fn command() -> Command {
         .subcommand(crate::dialogue::command())
         .subcommand(crate::vision::command())
         .subcommand(crate::detection::command())
-        .subcommand(crate::data::command());
+        .subcommand(crate::data::command())
+        .subcommand(crate::reproduce::command());
     command
         .subcommand(losses::command())
         .subcommand(eval_command())
         .subcommand(runs::command())
         .subcommand(report::command())
         .subcommand(bench::command())
+        .subcommand(manual::completions_command())
+        .subcommand(manual::man_command())
 }
 
 fn eval_command() -> Command {
@@ -52,8 +55,12 @@ pub fn run(args: Vec<OsString>) -> anyhow::Result<()> {
                 Some(("runs", matches)) => runs::run(matches),
                 Some(("report", matches)) => report::run(matches),
                 Some(("bench", matches)) => bench::run(matches),
+                Some(("completions", matches)) => manual::completions(matches),
+                Some(("man", matches)) => manual::man(matches),
                 #[cfg(feature = "training")]
                 Some(("data", matches)) => crate::data::run(matches),
+                #[cfg(feature = "training")]
+                Some(("reproduce", matches)) => crate::reproduce::run(matches),
                 _ => Ok(()),
             }
         }

@@ -10,6 +10,7 @@ use clap::{Args as _, Command};
 use imbalance_core::Head;
 use imbalance_detection::{DetectionFlags, RECIPES};
 
+pub use self::train::settings;
 use crate::front_end::{FrontEnd, inner, with_choices};
 use crate::sweep;
 

@@ -11,6 +11,7 @@ use imbalance_core::Head;
 use imbalance_dialogue::decode::DecodeOptions;
 use imbalance_dialogue::{DialogueFlags, RECIPES};
 
+pub use self::train::settings;
 use crate::front_end::{FrontEnd, inner, wait_passively, with_choices};
 
 const FRONT_END: FrontEnd = FrontEnd {

@@ -1,7 +1,7 @@
 //! The parameters that a loss declares, as command-line flags.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::builder::StyledStr;
@@ -42,7 +42,22 @@ pub fn peek<'a>(args: &'a [OsString], name: &str) -> Vec<&'a str> {
 /// A `--plugin-dir` that is no folder.
 pub fn search_path(args: &[OsString]) -> anyhow::Result<SearchPath> {
     let folders: Vec<PathBuf> = peek(args, "plugin-dir").into_iter().map(PathBuf::from).collect();
-    Ok(SearchPath::standard(&folders)?)
+    plugins(&folders)
+}
+
+/// The standard search path behind these folders. A program that `cargo install` put into a folder `bin` also looks where it
+/// was built: cargo does not install plugins.
+///
+/// # Errors
+/// One of `folders` is none.
+pub fn plugins(folders: &[PathBuf]) -> anyhow::Result<SearchPath> {
+    let search = SearchPath::standard(folders)?;
+    let program = std::env::current_exe().unwrap_or_default();
+    let installed = program.parent().and_then(Path::file_name).is_some_and(|folder| folder == "bin");
+    Ok(match option_env!("TOOLKIT_BUILD_FOLDER") {
+        Some(folder) if installed => search.and_build(Path::new(folder)),
+        _ => search,
+    })
 }
 
 /// A loss that the arguments name, and the flags that it adds.

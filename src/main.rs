@@ -6,10 +6,13 @@ mod eval;
 mod failure;
 mod loss_flags;
 mod losses;
+mod manual;
 mod output;
 mod report;
 mod runs;
 
+#[cfg(feature = "training")]
+mod child;
 #[cfg(feature = "training")]
 mod data;
 #[cfg(feature = "training")]
@@ -22,6 +25,8 @@ mod front_end;
 mod processes;
 #[cfg(feature = "training")]
 mod recipe;
+#[cfg(feature = "training")]
+mod reproduce;
 #[cfg(feature = "training")]
 mod sweep;
 #[cfg(feature = "training")]

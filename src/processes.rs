@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use imbalance_train::Interrupt;
-use imbalance_train::group::{GroupError, Launch};
+use imbalance_train::group::{GroupError, LAUNCHED, LOST, Launch};
 
 use crate::failure::{AlreadyTold, UsageError};
 
@@ -99,7 +99,7 @@ fn start(verb: &str, args: &[OsString], processes: usize) -> anyhow::Result<Vec<
         let place = [("RANK", rank), ("WORLD_SIZE", processes), ("LOCAL_RANK", rank), ("LOCAL_WORLD_SIZE", processes)];
         command.envs(place.map(|(name, value)| (name, value.to_string())));
         command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
-        command.env_remove("TORCHELASTIC_USE_AGENT_STORE");
+        command.env(LAUNCHED, "1").env_remove("TORCHELASTIC_USE_AGENT_STORE");
         if rank > 0 {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         }
@@ -157,14 +157,14 @@ fn blame(workers: Vec<Worker>) -> anyhow::Error {
     for worker in workers {
         let said = worker.said.and_then(|said| said.join().ok()).unwrap_or_default();
         let Some(status) = worker.status.filter(|status| !status.success()) else { continue };
-        // One that lost the others is not the one at fault, nor is one that we ended ourselves.
-        let lost = said.contains("lost the others") || (worker.rank == 0 && status.code() == Some(1));
+        // One that lost the others is not the one at fault.
+        let lost = status.code() == Some(i32::from(LOST));
         ends.push((lost, worker.rank, status, said));
     }
     ends.sort_by_key(|(lost, rank, ..)| (*lost, *rank));
     let Some((_, rank, status, said)) = ends.into_iter().next() else { return AlreadyTold(1).into() };
-    if rank == 0 && status.code().is_some() {
-        return AlreadyTold(status.code().unwrap_or(1) as u8).into();
+    if let (0, Some(code)) = (rank, status.code()) {
+        return AlreadyTold(if code == i32::from(LOST) { 1 } else { code as u8 }).into();
     }
     eprint!("{said}");
     match (status.signal(), status.code()) {

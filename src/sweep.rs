@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command};
 
+use crate::child::{self, Ended};
 use crate::failure::{Interrupted, UsageError};
 use crate::front_end::FrontEnd;
 
@@ -88,7 +88,6 @@ impl Sweep {
             None => next_free(Path::new("runs"), name)?,
         };
         std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
-        let program = std::env::current_exe().context("the program cannot find itself")?;
         let rows = self.rows();
         let total: usize = rows.iter().map(|(_, runs)| runs.len()).sum();
         let mut done = 0;
@@ -96,33 +95,28 @@ impl Sweep {
             for (at, run) in runs.iter().enumerate() {
                 done += 1;
                 let place = folder.join(run);
-                if place.join("results.json").exists() {
+                if child::is_finished(&place) {
                     continue;
                 }
                 if !quiet {
                     eprintln!("run {done} of {total}: {}", place.display());
                 }
-                let mut process = Process::new(&program);
-                process.arg(front_end.verb).args(own(args)).arg("--run").arg(&place).stdout(Stdio::null());
+                let mut own = own(args);
                 if let Some(seeds) = &self.seeds {
-                    process.arg(format!("--seed={}", seeds.start + at as u64));
+                    own.push(format!("--seed={}", seeds.start + at as u64).into());
                 }
                 if let Some((flag, values)) = &self.setting {
-                    process.arg(format!("--{flag}={}", values[row]));
+                    own.push(format!("--{flag}={}", values[row]).into());
                 }
-                if place.join("checkpoints/last.safetensors").exists() {
-                    process.arg("--resume");
-                } else if place.exists() {
-                    process.arg("--overwrite");
-                }
-                let status = process.status().with_context(|| format!("{}: cannot be started", program.display()))?;
-                match status.code() {
-                    Some(0) => {}
-                    Some(130) | None => {
+                let mut process = child::training(front_end.verb, &own, &place)?;
+                let status = process.status().context("the program cannot be started")?;
+                match status.into() {
+                    Ended::Finished => {}
+                    Ended::Interrupted => {
                         let hint = format!("go on with the same command and --run {}", folder.display());
                         return Err(Interrupted(hint).into());
                     }
-                    Some(code) => {
+                    Ended::Failed(code) => {
                         anyhow::bail!(
                             "{}: the training ended with exit code {code}; what is finished stays, the same command goes on",
                             place.display()
@@ -154,7 +148,11 @@ fn own(args: &[OsString]) -> Vec<OsString> {
     kept
 }
 
-fn seeds(text: &str) -> anyhow::Result<Range<u64>> {
+/// Reads `A..B`, the seeds from A to below B.
+///
+/// # Errors
+/// It is something else.
+pub fn seeds(text: &str) -> anyhow::Result<Range<u64>> {
     let range = text.split_once("..").and_then(|(from, to)| Some(from.trim().parse().ok()?..to.trim().parse().ok()?));
     let range = range.filter(|range: &Range<u64>| range.start < range.end);
     Ok(range.ok_or_else(|| {

@@ -9,6 +9,7 @@ use clap::{Args as _, Command};
 use imbalance_core::Head;
 use imbalance_vision::{RECIPES, VisionFlags};
 
+pub use self::train::settings;
 use crate::front_end::{FrontEnd, inner, with_choices};
 use crate::sweep;
 

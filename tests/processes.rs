@@ -121,3 +121,43 @@ fn an_error_is_told_once_and_an_environment_that_makes_no_sense_is_refused() {
     let message = fails(lab.train("run", &["--processes", "2"]).envs(launched), 2);
     contains(&message, &["--processes 2", "leave --processes out"]);
 }
+
+#[test]
+fn detectors_and_classifiers_train_with_two_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |task: &str, flags: &[&str], run: &str, processes: &str| {
+        let mut command = support::toolkit();
+        command.arg(task).args(flags).args(["--threads", "1", "--precision", "float32", "--quiet", "--log-every", "1"]);
+        command.args(["--processes", processes, "--run", run]).current_dir(folder.path());
+        succeeds(&mut command);
+        let text = std::fs::read_to_string(folder.path().join(run).join("metrics.jsonl")).unwrap();
+        let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        [first["loss"].as_f64().unwrap(), first["gradient_norm"].as_f64().unwrap()]
+    };
+    // Normalisations are affine maps here, so that nothing but the losses' normaliser joins the images of a batch. All images have
+    // one size.
+    std::fs::write(folder.path().join("affine.toml"), "train-norm = false\n").unwrap();
+    let detection = [
+        "--config",
+        "affine.toml",
+        "--iterations",
+        "2",
+        "--eval-every",
+        "2",
+        "--batch-size",
+        "4",
+        "--short-sides",
+        "64",
+        "--short-side",
+    ];
+    let detection = [&detection[..], &["64", "--channels", "8", "--tower", "1", "--warmup-steps", "2"]].concat();
+    let (one, two) = (train("detection", &detection, "d1", "1"), train("detection", &detection, "d2", "2"));
+    for (one, two) in one.iter().zip(two) {
+        assert!((one - two).abs() < 1e-3 * one, "{one} and {two}");
+    }
+    // Each process normalises by its own images, so that losses are near but not the same.
+    let vision = ["--warmup-epochs", "0", "--largest-class", "40", "--imbalance-ratio", "8", "--epochs", "1"];
+    let vision = [&vision[..], &["--batch-size", "32", "--schedule", "constant", "--lr", "0.05"]].concat();
+    let (one, two) = (train("vision", &vision, "v1", "1"), train("vision", &vision, "v2", "2"));
+    assert!((one[0] - two[0]).abs() < 0.2 * one[0], "{one:?} and {two:?}");
+}

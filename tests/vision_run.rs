@@ -230,3 +230,48 @@ fn bad_input_is_named() {
     let flags = ["--dataset", "folder", "--data", "images", "--imbalance-ratio", "0", "--group-classes", "1,1,0"];
     contains(&fails(&mut lab.train("run", &flags), 1), &["a.jpg"]);
 }
+
+#[test]
+fn ways_to_train_are_gone_on_from_too() {
+    let lab = Lab::new();
+    // All that a checkpoint must hold beside weights, and all that a step draws.
+    let flags = ["--optimiser", "adamw", "--lr", "0.002", "--ema-decay", "0.9", "--mixup", "0.4", "--cutmix", "1"];
+    let flags = [&flags[..], &["--layer-lr", "layer1=0.1,fc=2", "--freeze", "conv1"]].concat();
+    let flags = [&flags[..], &["--lr-batch", "8", "--warmup-epochs", "1"]].concat();
+    succeeds(&mut lab.train("whole", &flags));
+    succeeds(&mut lab.train("longer", &[&flags[..], &["--epochs", "1"]].concat()));
+    succeeds(&mut lab.train("longer", &[&flags[..], &["--resume"]].concat()));
+    for file in ["last", "best"] {
+        let of = |run: &str| lab.bytes(&format!("{run}/checkpoints/{file}.safetensors"));
+        assert!(of("whole") == of("longer"), "{file} differs");
+    }
+    let file = lab.bytes("whole/checkpoints/last.safetensors");
+    let (header, _) = support::safetensors(&file);
+    let names: Vec<&String> = header.as_object().unwrap().keys().collect();
+    let some = |start: &str| names.iter().any(|name| name.starts_with(start));
+    assert!(some("model.conv1") && some("ema.conv1") && some("adamw.mean.layer1") && some("adamw.updates.fc"));
+    assert!(!some("adamw.mean.conv1"), "what is frozen has no optimiser state");
+    // Frozen weights are the first ones, whatever the average.
+    let of = |start: &str| support::tensors(&file, start);
+    assert_eq!(of("model.conv1."), of("ema.conv1."));
+    assert_ne!(of("model.fc."), of("ema.fc."));
+    // Results are those of the averaged weights.
+    let evaluated =
+        json(&mut lab.verb(&["evaluate", "whole", "--checkpoint", "whole/checkpoints/last.safetensors", "--json"]));
+    let results = lab.json("whole/results.json");
+    assert_eq!(find(&evaluated, "all"), find(&results["scores"], "all"));
+}
+
+#[test]
+fn what_cannot_be_trained_so_is_refused() {
+    let lab = Lab::new();
+    for (flags, parts) in [
+        (&["--method", "bbn", "--mixup", "1"][..], ["--method bbn", "--mixup"]),
+        (&["--freeze", "nothing"], ["--freeze nothing", "conv1"]),
+        (&["--layer-lr", "nothing=1"], ["--layer-lr nothing", "conv1"]),
+        (&["--device", "cuda:99"], ["--device cuda:99", "--device cpu"]),
+    ] {
+        contains(&fails(&mut lab.train("run", flags), 2), &parts);
+        assert!(!lab.path("run").exists(), "{flags:?}");
+    }
+}

@@ -10,10 +10,10 @@ mod gallery;
 mod install;
 mod list;
 mod new;
-mod plot;
+pub mod plot;
 mod remove;
 mod show;
-mod text;
+pub mod text;
 
 use std::ffi::OsString;
 

@@ -11,6 +11,19 @@ use super::FRONT_END;
 use crate::failure::Interrupted;
 use crate::sweep::Sweep;
 
+/// Every setting of the training that `args` ask for, as its `config.toml` has them; nothing is trained.
+///
+/// # Errors
+/// Flags, values or losses that are wrong.
+pub fn settings(args: &[OsString]) -> anyhow::Result<String> {
+    let asked = FRONT_END.ask(args)?;
+    let flags = VisionFlags::from_arg_matches(&asked.matches)?;
+    flags.train.resolve()?;
+    let losses = asked.losses(flags.train.defer_epochs)?;
+    flags.method.check(&flags.train, &losses)?;
+    FRONT_END.resolved(&flags, &losses)
+}
+
 /// Trains as `args` ask: once, or for every seed and value of a sweep.
 pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     let asked = FRONT_END.ask(args)?;

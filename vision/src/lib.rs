@@ -5,6 +5,7 @@
 
 pub mod augment;
 pub mod data;
+pub mod device_images;
 mod error;
 pub mod flags;
 pub mod method;

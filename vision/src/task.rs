@@ -14,8 +14,9 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::VisionError;
-use crate::augment::{Augment, Layout, LoadedBatch, Loader, LoaderOptions};
+use crate::augment::{Augment, Layout, LoadError, LoadedBatch, Loader, LoaderOptions};
 use crate::data::Split;
+use crate::device_images::{BatchKey, DeviceImages};
 use crate::mixing::{Mixed, Mixing};
 use crate::model::{BilateralModel, LearnableScale, bilateral_alpha};
 use crate::network::Network;
@@ -40,6 +41,8 @@ pub(crate) struct VisionTask<'a> {
     pub network: &'a Network,
     pub trained: Trained<'a>,
     pub loader: Loader,
+    /// In the place of the loader where images stay on an accelerator.
+    pub on_device: Option<OnDevice>,
     pub sampling: &'a Sampling,
     /// Of the re-balancing branch of a network with two.
     pub reversed: Option<&'a Sampling>,
@@ -54,6 +57,18 @@ pub(crate) struct VisionTask<'a> {
     pub precision: Precision,
     pub device: Device,
     pub seed: u64,
+}
+
+/// Training images on the device, and the place in the epoch of each of this process's batches to come, the next one last.
+pub(crate) struct OnDevice {
+    pub images: DeviceImages,
+    pub keys: Vec<BatchKey>,
+}
+
+/// A batch's images, and which of the batch they are.
+struct Ready {
+    images: Tensor,
+    positions: Vec<usize>,
 }
 
 /// A loader of `split` for evaluation or training.
@@ -88,12 +103,29 @@ impl VisionTask<'_> {
         }
     }
 
-    fn loss(&self, batch: &[usize], loaded: &LoadedBatch, at: Step) -> Result<BatchLoss, VisionError> {
+    /// The images of the next batch.
+    fn next(&mut self, batch: &[usize]) -> Result<Ready, VisionError> {
+        if let Some(OnDevice { images, keys }) = &mut self.on_device
+            && let Some(key) = keys.pop()
+        {
+            let ready = Ready { images: images.batch(batch, key)?, positions: (0..batch.len()).collect() };
+            return Ok(match self.loader.layout() {
+                Layout::ChannelsLast => ready,
+                Layout::ChannelsFirst => Ready { images: ready.images.f_contiguous()?, ..ready },
+            });
+        }
+        let Some(loaded) = self.loader.next_batch()? else {
+            return Err(LoadError::NotStarted.into());
+        };
+        Ok(Ready { images: images(&self.loader, &loaded, self.device)?, positions: loaded.positions().to_vec() })
+    }
+
+    fn loss(&self, batch: &[usize], ready: Ready, at: Step) -> Result<BatchLoss, VisionError> {
+        let Ready { images, positions } = ready;
         let loss = self.losses.of(at.phase);
         let labels: Vec<i64> =
-            loaded.positions().iter().map(|&position| i64::from(self.loader.split().labels[batch[position]])).collect();
+            positions.iter().map(|&position| i64::from(self.loader.split().labels[batch[position]])).collect();
         let targets = Tensor::f_from_slice(&labels)?.f_to_device(self.device)?;
-        let images = images(&self.loader, loaded, self.device)?;
         let mixed = self.mixing.map(|mixing| mixing.apply(images.shallow_clone(), at.step)).transpose()?;
         let features = {
             let _autocast = Autocast::begin(self.precision, self.device);
@@ -169,6 +201,12 @@ impl Task for VisionTask<'_> {
         let some = |batches: &[Share]| batches.iter().filter(|batch| !batch.examples.is_empty()).count();
         let first = some(&batches[..done]);
         let batches = batches.iter().filter(|batch| !batch.examples.is_empty());
+        if let Some(on_device) = &mut self.on_device {
+            let key = |batch: &Share| BatchKey { seed: self.seed, epoch: epoch as u64, first: batch.first as u64 };
+            on_device.keys = batches.skip(first).map(key).collect();
+            on_device.keys.reverse();
+            return Ok(());
+        }
         let batches = batches.map(|batch| (batch.examples.clone(), batch.first as u64)).collect();
         self.loader.start_parts(batches, first, self.seed, epoch as u64).map_err(TrainError::task)
     }
@@ -177,17 +215,16 @@ impl Task for VisionTask<'_> {
         if batch.is_empty() {
             return Ok(None);
         }
-        let loaded = self.loader.next_batch().map_err(TrainError::task)?;
-        let loaded = loaded.ok_or_else(|| TrainError::task("the loader has no more batches"))?;
-        if self.reversed.is_some() && loaded.positions().len() < batch.len() {
+        let ready = self.next(batch).map_err(TrainError::task)?;
+        if self.reversed.is_some() && ready.positions.len() < batch.len() {
             return Err(TrainError::task(
                 "images were skipped, of which --method bbn needs pairs; use --on-bad-image fail",
             ));
         }
-        if loaded.positions().is_empty() {
+        if ready.positions.is_empty() {
             return Ok(None);
         }
-        match self.loss(batch, &loaded, at) {
+        match self.loss(batch, ready, at) {
             // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
             Err(VisionError::Head(LossHeadError::Head(HeadError::NotFinite { .. }))) => {
                 Ok(Some(BatchLoss { sum: Tensor::from(f32::NAN).set_requires_grad(true), units: batch.len() as f64 }))

@@ -19,13 +19,14 @@ use tch::nn::VarStore;
 use crate::VisionError;
 use crate::augment::{Augment, Layout, Loader, LoaderOptions};
 use crate::data::{ImageSet, Split, SubsetManifest};
+use crate::device_images::DeviceImages;
 use crate::flags::{MemoryFormat, VisionFlags};
 use crate::method::Method;
 use crate::model::{ImageModelConfig, LearnableScale, plain_name};
 use crate::network::{Network, NetworkConfig};
 use crate::outcome::TrainedRun;
 use crate::saved::ModelFile;
-use crate::task::{Evaluate, Trained, VisionTask};
+use crate::task::{Evaluate, OnDevice, Trained, VisionTask};
 use crate::weights::{ClassifierWeights, LoadOptions as WeightsOptions, load_weights};
 
 /// The folder of the second stage within the run's.
@@ -240,6 +241,11 @@ impl Prepared {
             network: &self.network,
             trained,
             loader: crate::task::loader(Arc::clone(&self.train), self.augment.clone(), self.options)?,
+            on_device: match self.compute.device.is_cuda() {
+                true => DeviceImages::new(&self.train, &self.augment, self.compute.device)?
+                    .map(|images| OnDevice { images, keys: Vec::new() }),
+                false => None,
+            },
             sampling,
             reversed: self.reversed.as_ref(),
             valid: &self.valid_loader,

@@ -66,7 +66,7 @@ fn become_program(mut command: Command) -> io::Result<u8> {
 
 /// `cargo build --release` of the default members (all but xtask): the toolkit's path, or cargo's
 /// failure. Cargo's messages go to standard error, save for the one that there was nothing to do.
-fn build_release() -> Result<Result<PathBuf, ExitStatus>> {
+pub fn build_release() -> Result<Result<PathBuf, ExitStatus>> {
     let mut cargo = command();
     cargo
         .args(["build", "--release", "--message-format=json-render-diagnostics"])

@@ -15,6 +15,11 @@ Usage: cargo xtask COMMAND
   doctor                    what the toolkit needs, what was found, what to do
   test [ARGS]               set up if needed, build everything, run the whole test
                             suite; ARGS go to `cargo test`
+  soak [ARGS]               the long tests: hundreds of kills of every task's training, a
+                            disk that is full; ARGS go to the test program
+  install [ARGS]            `cargo install` of the toolkit with every loss plugin beside
+                            it (bin/toolkit, lib/toolkit/); ARGS go to cargo install:
+                            --root FOLDER, say
   toolkit [ARGS]            set up if needed, build the toolkit and every loss
                             plugin in release mode, run the toolkit with ARGS
                             (`cargo toolkit ARGS` is the same)
@@ -41,6 +46,10 @@ pub enum Command {
     Doctor,
     /// Run the test suite; the arguments go to `cargo test`.
     Test(Vec<OsString>),
+    /// Run the long tests; the arguments go to the test program.
+    Soak(Vec<OsString>),
+    /// Install the toolkit and its plugins; the arguments go to `cargo install`.
+    Install(Vec<OsString>),
     /// Build and run the toolkit with these arguments.
     Toolkit(Vec<OsString>),
     /// Print [`HELP`].
@@ -72,16 +81,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let asks_for_help = rest.first().is_some_and(|first| first == "--help" || first == "-h");
     match name.to_str() {
         Some("help" | "--help" | "-h") => Ok(Command::Help),
-        Some("setup" | "doctor" | "test") if asks_for_help => Ok(Command::Help),
+        Some("setup" | "doctor" | "test" | "soak" | "install") if asks_for_help => Ok(Command::Help),
         Some("setup") => setup_options(&rest).map(Command::Setup),
         Some("doctor") => match rest.first() {
             None => Ok(Command::Doctor),
             Some(arg) => Err(unexpected("doctor", arg, "takes no arguments")),
         },
         Some("test") => Ok(Command::Test(rest)),
+        Some("soak") => Ok(Command::Soak(rest)),
+        Some("install") => Ok(Command::Install(rest)),
         Some("toolkit") => Ok(Command::Toolkit(rest)),
         _ => Err(UsageError(format!(
-            "unknown command `{}`; the commands are setup, doctor, test, toolkit and help",
+            "unknown command `{}`; the commands are setup, doctor, test, soak, install, toolkit and help",
             name.display()
         ))),
     }

@@ -4,6 +4,7 @@ mod cargo;
 mod cli;
 mod doctor;
 mod fetch;
+mod install;
 mod interrupt;
 mod libtorch;
 mod link;
@@ -49,6 +50,14 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Test(args) => {
             setup::ensure()?;
             suite::run(&args)
+        }
+        Command::Soak(args) => {
+            setup::ensure()?;
+            suite::soak(&args)
+        }
+        Command::Install(args) => {
+            setup::ensure()?;
+            install::run(&args)
         }
         Command::Toolkit(args) => {
             setup::ensure()?;

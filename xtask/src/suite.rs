@@ -57,6 +57,16 @@ pub fn run(args: &[OsString]) -> Result<u8> {
     Ok(0)
 }
 
+/// The long tests, in release mode. Returns cargo's exit code.
+///
+/// # Errors
+/// Cargo cannot be started.
+pub fn soak(args: &[OsString]) -> Result<u8> {
+    let words = ["test", "--release", "--package", "toolkit", "--test", "soak", "--", "--ignored", "--nocapture"];
+    let status = cargo::command().args(words).args(args).status().context("cannot start cargo")?;
+    Ok(cargo::exit_code(status))
+}
+
 /// The arguments of the cargo calls, in order.
 fn steps(args: &[OsString]) -> Vec<Vec<OsString>> {
     let step = |words: &[&str], more: &[OsString]| {

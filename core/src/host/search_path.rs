@@ -110,6 +110,15 @@ impl SearchPath {
         Ok(Self(folders))
     }
 
+    /// These folders, and then the folder of a cargo build if it still is one.
+    #[must_use]
+    pub fn and_build(mut self, folder: &Path) -> Self {
+        if folder.join(".fingerprint").is_dir() && !self.0.iter().any(|known| known == folder) {
+            self.0.push(folder.to_owned());
+        }
+        self
+    }
+
     /// Just these folders.
     pub fn of(folders: Vec<PathBuf>) -> Self {
         Self(folders)

@@ -115,7 +115,8 @@ impl TrainError {
     /// The exit code: 2 for wrong usage, 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            TrainError::Settings(_) | TrainError::Group(GroupError::Environment(_)) => 2,
+            TrainError::Settings(_) => 2,
+            TrainError::Group(error) => error.exit_code(),
             TrainError::Run(error) => error.exit_code(),
             _ => 1,
         }

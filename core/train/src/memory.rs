@@ -14,11 +14,16 @@ pub fn keep_freed() {
 
 /// Peak resident memory in bytes (`VmHWM`), or `None` where the system does not tell (it is Linux that does).
 pub fn peak_resident_bytes() -> Option<u64> {
-    parse_peak(&std::fs::read_to_string("/proc/self/status").ok()?)
+    parse(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-fn parse_peak(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// Resident memory now, in bytes (`VmRSS`), where the system tells.
+pub fn resident_bytes() -> Option<u64> {
+    parse(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+fn parse(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -28,10 +33,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_peak_not_the_current_size() {
+    fn reads_the_peak_and_the_current_size() {
         let status = "Name:\tx\nVmPeak:\t  900 kB\nVmHWM:\t  123 kB\nVmRSS:\t  100 kB\n";
-        assert_eq!(parse_peak(status), Some(123 * 1024));
-        assert_eq!(parse_peak("Name:\tx\n"), None);
+        assert_eq!(parse(status, "VmHWM:"), Some(123 * 1024));
+        assert_eq!(parse(status, "VmRSS:"), Some(100 * 1024));
+        assert_eq!(parse("Name:\tx\n", "VmHWM:"), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::memory::resident_bytes;
+
 enum Display {
     Bar(ProgressBar),
     Lines,
@@ -18,6 +20,8 @@ pub struct Progress {
     units_name: String,
     start: Instant,
     steps: u64,
+    /// As of the last record: asking the system takes as long as a small model's step.
+    memory: Option<u64>,
 }
 
 /// Where the run is, for one update.
@@ -45,7 +49,7 @@ impl Progress {
         } else {
             Display::Lines
         };
-        Progress { display, epochs, units_name: units_name.to_string(), start: Instant::now(), steps: 0 }
+        Progress { display, epochs, units_name: units_name.to_string(), start: Instant::now(), steps: 0, memory: None }
     }
 
     /// An epoch begins, `done` of its batches having been trained before an interruption.
@@ -69,7 +73,8 @@ impl Progress {
     }
 
     /// A record of the training loss was written.
-    pub fn record(&self, pace: Pace) {
+    pub fn record(&mut self, pace: Pace) {
+        self.memory = resident_bytes();
         if matches!(self.display, Display::Lines) {
             let Pace { epoch, done, batches, .. } = pace;
             eprintln!("epoch {epoch}/{} step {done}/{batches}: {}", self.epochs, self.describe(pace));
@@ -96,7 +101,8 @@ impl Progress {
         let left = (self.epochs.saturating_sub(pace.epoch) * pace.batches + pace.batches - pace.done) as f64;
         let seconds = self.start.elapsed().as_secs_f64() / self.steps.max(1) as f64 * left;
         let left = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-        format!("loss {:.4}, {:.0} {}/s, {left} left", pace.loss, pace.rate, self.units_name)
+        let memory = self.memory.map(|bytes| format!(", {} MiB", bytes >> 20)).unwrap_or_default();
+        format!("loss {:.4}, {:.0} {}/s, {left} left{memory}", pace.loss, pace.rate, self.units_name)
     }
 }
 
@@ -143,5 +149,7 @@ mod tests {
         let pace = Pace { epoch: 2, done: 4, batches: 10, loss: 0.25, rate: 1234.4 };
         // 6 batches of epoch 2 and 10 of epoch 3: 32 s.
         assert_eq!(progress.describe(pace), "loss 0.2500, 1234 tokens/s, 32s left");
+        progress.memory = Some(412 << 20);
+        assert_eq!(progress.describe(pace), "loss 0.2500, 1234 tokens/s, 32s left, 412 MiB");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use imbalance_train::checkpoint::{self, Checkpoint};
 use imbalance_train::optimiser::{LayerRates, Prefixes, Rule, SgdConfig};
 use imbalance_train::order::shuffled_batches;
 use imbalance_train::run_folder::RunMode;
@@ -45,6 +46,8 @@ struct Points {
     steps: u64,
     stop_after: Option<(u64, Interrupt)>,
     spoil_at: Option<u64>,
+    /// A step whose gradient is finite, but not times 65,536.
+    steep_at: Option<u64>,
     phases: Vec<LossPhase>,
     monitor: &'static str,
     validations: Option<Vec<f64>>,
@@ -69,6 +72,7 @@ impl Points {
             steps: 0,
             stop_after: None,
             spoil_at: None,
+            steep_at: None,
             phases: Vec::new(),
             monitor: "loss",
             validations: None,
@@ -107,6 +111,10 @@ impl Task for Points {
         let mut sum = logits.cross_entropy_loss::<Tensor>(&labels, None, tch::Reduction::Sum, -100, 0.0);
         if self.spoil_at == Some(self.steps) {
             sum *= f64::NAN;
+        }
+        if self.steep_at == Some(self.steps) {
+            let slope = (&self.first.ws * 1e36).sum(Kind::Float);
+            sum += &slope - slope.detach();
         }
         let units = if self.wrong == Some(Wrong::NoUnits) { 0.0 } else { batch.len() as f64 };
         match self.wrong {
@@ -404,4 +412,51 @@ fn contradicting_settings_are_refused_before_anything_happens() {
     let error = train(&mut Points::new(), &config, &folder.path().join("run"), RunMode::New).unwrap_err();
     assert_eq!(error.exit_code(), 2);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_scaled_loss_takes_the_same_steps() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, scaled) = (folder.path().join("plain"), folder.path().join("scaled"));
+    train(&mut Points::new(), &config(), &plain, RunMode::New).unwrap();
+    train(&mut Points::new(), &TrainConfig { scale_loss: true, ..config() }, &scaled, RunMode::New).unwrap();
+    // A power of two changes no digit.
+    assert_eq!(metrics(&plain), metrics(&scaled));
+}
+
+#[test]
+fn gradients_that_overflow_are_passed_over_and_scaled_less() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let mut task = Points { steep_at: Some(7), ..Points::new() };
+    let config = TrainConfig { scale_loss: true, log_every: 1, ..config() };
+    train(&mut task, &config, &path, RunMode::New).unwrap();
+    let checkpoint = Checkpoint::read(&path.join("checkpoints/last.safetensors")).unwrap();
+    assert_eq!((checkpoint.state().step, checkpoint.state().loss_scale.factor()), (36, 32_768.0));
+    let norms: Vec<bool> = metrics(&path)
+        .iter()
+        .filter(|record| record["kind"] == "train")
+        .map(|record| record["gradient_norm"].is_null())
+        .collect();
+    assert_eq!(norms.iter().filter(|null| **null).count(), 1);
+    assert!(norms[6]);
+}
+
+#[test]
+fn an_averaged_run_is_resumed_to_the_same_bytes_and_ends_with_the_average() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let config = TrainConfig { average: Some(0.9), ..config() };
+    let mut task = Points::new();
+    train(&mut task, &config, &whole, RunMode::New).unwrap();
+    let last = whole.join("checkpoints/last.safetensors");
+    let averaged = Points::new();
+    checkpoint::load_weights(&last, &averaged.store).unwrap();
+    assert!(task.first.ws.equal(&averaged.first.ws), "the task ends with the average, which is what is loaded");
+    train(&mut stopping_after(17), &config, &parts, RunMode::New).unwrap();
+    train(&mut Points::new(), &config, &parts, RunMode::Resume).unwrap();
+    assert_eq!(products(&whole), products(&parts));
 }

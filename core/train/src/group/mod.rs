@@ -101,6 +101,22 @@ impl Drop for Handle {
     }
 }
 
+/// In the environment of processes that a process of ours has started and watches.
+pub const LAUNCHED: &str = "TOOLKIT_LAUNCHED";
+/// The exit code by which such a process says that not it is at fault, but one that it lost.
+pub const LOST: u8 = 76;
+
+impl GroupError {
+    /// 2 for an environment that makes no sense, 1 for processes that failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            GroupError::Environment(_) => 2,
+            GroupError::Lost { .. } if std::env::var_os(LAUNCHED).is_some() => LOST,
+            _ => 1,
+        }
+    }
+}
+
 impl Group {
     /// A process on its own.
     pub fn alone() -> Self {

@@ -56,6 +56,7 @@ impl AdamWUpdate {
     }
 
     /// Slices of one length.
+    #[inline(always)]
     pub fn step(self, weights: &mut [f32], mean: &mut [f32], square: &mut [f32], gradient: &[f32]) {
         for (((w, m), v), &g) in weights.iter_mut().zip(mean).zip(square).zip(gradient) {
             let g = g * self.scale;

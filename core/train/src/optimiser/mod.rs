@@ -36,7 +36,7 @@ impl Rule {
     /// What it keeps a variable, by the names under which checkpoints hold it.
     fn slots(self) -> &'static [&'static str] {
         match self {
-            Rule::Sgd(SgdConfig { momentum, .. }) if momentum == 0.0 => &[],
+            Rule::Sgd(SgdConfig { momentum: 0.0, .. }) => &[],
             Rule::Sgd(_) => &["sgd."],
             Rule::AdamW(_) => &["adamw.mean.", "adamw.square."],
         }
@@ -251,7 +251,6 @@ unsafe fn job<'a>(parameter: &Parameter, gradient: &Tensor, update: Update) -> J
 
 /// # Safety
 /// `tensor` is contiguous float32 in CPU memory that lives through `'a`, and no other slice of it does.
-#[expect(clippy::mut_from_ref, reason = "a tch Tensor is a shared handle to mutable memory")]
 unsafe fn slice_mut<'a>(tensor: &Tensor) -> &'a mut [f32] {
     if tensor.numel() == 0 {
         return &mut [];

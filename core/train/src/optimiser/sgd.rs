@@ -40,6 +40,7 @@ impl SgdUpdate {
     }
 
     /// With velocities; slices of one length.
+    #[inline(always)]
     pub fn with_momentum(self, weights: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
         // The branch is outside the loop, so that both loops vectorise.
         if self.nesterov {
@@ -57,6 +58,7 @@ impl SgdUpdate {
     }
 
     /// Without; slices of one length.
+    #[inline(always)]
     pub fn plain(self, weights: &mut [f32], gradient: &[f32]) {
         for (w, &g) in weights.iter_mut().zip(gradient) {
             *w -= self.lr * self.direction(g, *w);

@@ -1,0 +1,165 @@
+//! What there is to reproduce, and what it takes: `list` and `--dry-run`.
+
+use std::io::Write as _;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde_json::json;
+
+use super::data::DataSet;
+use super::plan::{Plan, Training};
+use super::report::at_section;
+use super::settings;
+use super::spec::Spec;
+use crate::child;
+use crate::failure::UsageError;
+
+/// The flags of `list`.
+pub fn command() -> Command {
+    Command::new("list")
+        .about("The tables and figures, and the data that they take")
+        .arg(
+            Arg::new("data")
+                .long("data")
+                .value_name("FOLDER")
+                .value_parser(value_parser!(std::path::PathBuf))
+                .help("Say which data sets are there"),
+        )
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
+}
+
+/// Runs `list`.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
+    let folder = matches.get_one::<std::path::PathBuf>("data").map(std::path::PathBuf::as_path);
+    let (specs, data) = (Spec::all()?, DataSet::all()?);
+    let mut out = std::io::stdout().lock();
+    if matches.get_flag("json") {
+        let tables = specs.iter().map(|spec| {
+            let rows = spec.rows.iter().map(|row| json!({"id": row.id, "name": row.name, "absent": row.absent}));
+            json!({
+                "name": spec.name, "title": spec.title, "section": spec.section, "task": spec.task,
+                "rows": rows.collect::<Vec<_>>(), "data": spec.data_sets(), "notes": spec.note,
+            })
+        });
+        let sets = data.iter().map(|set| match set.find(folder) {
+            Ok(found) => json!({"id": set.id, "found": found.path, "remark": found.remark}),
+            Err(missing) => json!({"id": set.id, "wanted": missing.wanted, "get": missing.get}),
+        });
+        let all = json!({"tables": tables.collect::<Vec<_>>(), "data": sets.collect::<Vec<_>>()});
+        writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+        return Ok(());
+    }
+    for spec in &specs {
+        writeln!(out, "{:9}  {} ({})", spec.name, spec.title, at_section(&spec.section))?;
+        let sets = spec.data_sets();
+        if !sets.is_empty() {
+            writeln!(out, "{:9}  data: {}", "", sets.join(", "))?;
+        }
+    }
+    writeln!(out, "\nThe folder of --data holds, as far as needed:")?;
+    for set in &data {
+        match set.find(folder) {
+            Ok(found) => {
+                writeln!(out, "  {:16}  there: {}", set.id, found.path.display())?;
+                if let Some(remark) = found.remark {
+                    writeln!(out, "  {:16}  {remark}", "")?;
+                }
+            }
+            Err(missing) => {
+                let there = if folder.is_some() { "missing: " } else { "" };
+                writeln!(out, "  {:16}  {there}{} ({})", set.id, missing.wanted, missing.title)?;
+                writeln!(out, "  {:16}  {}", "", missing.get)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks the arguments of the chosen trainings and prints them.
+///
+/// # Errors
+/// Arguments that are wrong, or losses that are not there.
+pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    for (row, training, missing) in all(plan) {
+        let name = format!("{} {row}", plan.spec.name);
+        settings::resolved(plan.task(), &training.args).map_err(|error| named(error, name.trim_end()))?;
+        lines.push((row, training, missing));
+    }
+    let mut out = std::io::stdout().lock();
+    if as_json {
+        let trainings = lines.iter().map(|(row, training, missing)| {
+            let args: Vec<_> = words(plan, training);
+            let (folder, finished) = (&training.folder, child::is_finished(&training.folder));
+            json!({"row": row, "seed": training.seed, "folder": folder, "finished": finished, "missing": missing, "command": args})
+        });
+        let trainings = trainings.collect::<Vec<_>>();
+        let all = json!({
+            "name": plan.spec.name, "scale": plan.scale, "comparable": plan.comparable, "differs": plan.differs,
+            "missing": plan.missing, "trainings": trainings,
+        });
+        writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+        return Ok(());
+    }
+    for (_, training, missing) in &lines {
+        let state = match missing {
+            _ if child::is_finished(&training.folder) => "# finished: ".to_owned(),
+            [] => String::new(),
+            _ => format!("# missing {}: ", missing.join(", ")),
+        };
+        writeln!(out, "{state}{}", words(plan, training).join(" "))?;
+    }
+    for what in &plan.differs {
+        writeln!(out, "# differs: {what}")?;
+    }
+    for row in &plan.spec.rows {
+        if let Some(what) = &row.absent {
+            writeln!(out, "# {}: not in the toolkit ({what})", row.name)?;
+        }
+    }
+    for set in &plan.missing {
+        writeln!(out, "# missing {}: {}; {}", set.id, set.wanted, set.get)?;
+    }
+    Ok(())
+}
+
+/// `error` with the row that it is of, which clap's own text would hide.
+fn named(error: anyhow::Error, row: &str) -> anyhow::Error {
+    match error.downcast_ref::<clap::Error>() {
+        Some(usage) => {
+            let text = usage.to_string();
+            let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
+            let said = said.join(" ").trim().trim_start_matches("error: ").to_owned();
+            UsageError(format!("{row}: {said}")).into()
+        }
+        None => error.context(row.to_owned()),
+    }
+}
+
+/// Row, training and missing data of all that is chosen, in order.
+fn all(plan: &Plan) -> Vec<(&str, &Training, &[String])> {
+    let groups = || plan.groups.iter().filter(|group| group.chosen);
+    // A figure of data alone has nothing to train.
+    if plan.spec.trains_nothing() {
+        return Vec::new();
+    }
+    let ready = groups().any(|group| group.missing.is_empty());
+    let prepare = plan.prepare.iter().filter(|_| ready).map(|training| ("", training, [].as_slice()));
+    let of_rows = groups().flat_map(|group| {
+        let row = plan.spec.rows[group.row].id.as_str();
+        group.trainings.iter().map(move |training| (row, training, group.missing.as_slice()))
+    });
+    prepare.chain(of_rows).collect()
+}
+
+/// The command line of a training, quoted where a shell would need it.
+fn words(plan: &Plan, training: &Training) -> Vec<String> {
+    let own = ["toolkit".into(), plan.task().verb().into()].into_iter().chain(training.args.iter().cloned());
+    let all = own.chain(["--run".into(), training.folder.clone().into_os_string()]);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
+    all.map(|word| word.to_string_lossy().into_owned())
+        .map(|word| if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) })
+        .collect()
+}
