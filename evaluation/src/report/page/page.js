@@ -316,7 +316,9 @@ function section(task, number) {
   add("Settings", settingTables(task));
   add("Curves", curves(task, number));
   add("Pictures", pictureParts(task));
-  return node("section", parts);
+  const made = node("section", parts);
+  made.id = `task-${number}`;
+  return made;
 }
 
 const runCount = data.tasks.reduce((sum, task) => sum + task.runs.length, 0);
@@ -324,3 +326,13 @@ const groupCount = data.tasks.reduce((sum, task) => sum + task.groups.length, 0)
 byId("summary").textContent = `${several(runCount, "run", "runs")} in ${several(groupCount, "group", "groups")}: ${data.tasks.map((task) => `${task.runs.length} × ${task.task ?? "unknown task"}`).join(", ")}.`;
 if (data.notes.length) byId("summary").after(node("ul", data.notes.map((note) => node("li", note)), "notes"));
 byId("tasks").append(...data.tasks.map(section));
+if (data.tasks.length > 1) {
+  const links = data.tasks.map((task, number) => {
+    const link = node("a", NAMES[task.task] ?? "Unknown task");
+    link.href = `#task-${number}`;
+    return link;
+  });
+  const nav = node("nav", links, "bar");
+  nav.setAttribute("aria-label", "Tasks");
+  byId("summary").after(nav);
+}
