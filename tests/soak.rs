@@ -140,8 +140,10 @@ fn kills_at_random_moments_change_nothing_in_any_task() {
                 std::thread::sleep(Duration::from_micros(200));
             };
             if ended {
-                // It was done before its moment came: a longer one to kill.
-                break;
+                // It was done before its moment came: right so far, and another is killed.
+                assert!(products(&folder.path().join("whole")) == products(&run), "{task} differs after {kills} kills");
+                std::fs::remove_dir_all(&run).unwrap();
+                continue;
             }
             child.kill().unwrap();
             child.wait().unwrap();
@@ -152,7 +154,6 @@ fn kills_at_random_moments_change_nothing_in_any_task() {
         let more = if resumes { "--resume" } else { "--overwrite" };
         succeeds(toolkit().current_dir(folder.path()).args(arguments(task, flags, "killed")).arg(more));
         println!("{task}: {kills} kills, {halves} of them in the middle of a checkpoint");
-        assert!(kills >= KILLS / 2, "{task}: the run ended after {kills} kills");
         assert!(products(&folder.path().join("whole")) == products(&run), "{task} differs");
     }
 }
