@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use imbalance_core::{Head, ParamKind};
+use imbalance_train::group::{LAUNCHED, Launch};
 use imbalance_train::{Losses, RunError, RunFolder, TrainError};
 use serde::Serialize;
 
@@ -167,7 +168,10 @@ impl FrontEnd {
     pub fn resume_hint(&self, folder: &Path, args: &[OsString]) -> String {
         // Where the plugins are is no setting of the run.
         let dirs: String = peek(args, "plugin-dir").iter().map(|dir| format!(" --plugin-dir {dir}")).collect();
-        format!("go on with: toolkit {} --run {} --resume{dirs}", self.verb, folder.display())
+        // Neither is the number of processes, which `--processes` has taken off their arguments.
+        let ours = std::env::var_os(LAUNCHED).and_then(|_| Launch::from_env().ok().flatten());
+        let processes = ours.map(|launch| format!(" --processes {}", launch.size)).unwrap_or_default();
+        format!("go on with: toolkit {} --run {} --resume{processes}{dirs}", self.verb, folder.display())
     }
 }
 

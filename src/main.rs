@@ -35,8 +35,20 @@ mod vision;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "training")]
+    repeatable_products();
     match cli::run(std::env::args_os().collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
+    }
+}
+
+/// Lets `--deterministic` hold for cuBLAS, which reads this when it is first used.
+#[cfg(feature = "training")]
+fn repeatable_products() {
+    let (name, value) = imbalance_train::compute::CUBLAS_WORKSPACE;
+    if std::env::var_os(name).is_none() {
+        // SAFETY: the first thing that the program does; no other thread runs yet.
+        unsafe { std::env::set_var(name, value) };
     }
 }

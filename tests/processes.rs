@@ -87,6 +87,22 @@ fn a_process_that_dies_takes_the_run_down_which_goes_on_with_another_number() {
     assert_eq!(lab.metrics("run").len(), lab.metrics("alone").len());
 }
 
+#[test]
+fn ctrl_c_stops_all_processes_and_is_told_once() {
+    let lab = Lab::new();
+    let mut child = lab.start("run", &[&EXACT[..], &["--epochs", "1000000", "--processes", "2"]].concat());
+    let start = Instant::now();
+    while !lab.path("run/checkpoints/last.safetensors").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint in a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let (code, message) = child.wait_with_output_of();
+    assert_eq!(code, Some(130), "{message}");
+    assert_eq!(message.matches("stopping after this step").count(), 1, "{message}");
+    contains(&message, &["go on with: toolkit dialogue --run run --resume --processes 2\n"]);
+}
+
 /// The child of `parent` whose environment has this rank.
 fn worker_of(parent: u32, rank: usize) -> Option<u32> {
     let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;

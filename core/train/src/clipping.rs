@@ -1,20 +1,18 @@
 //! The global gradient norm, and the factor that bounds it.
 
-use tch::{Kind, Tensor};
-
-use crate::error::TrainError;
+use tch::{Kind, TchError, Tensor};
 
 /// The 2-norm of all gradients taken as one vector. Undefined tensors (variables that the loss did not
-/// touch) count as zero. Waits for the device once.
-pub fn gradient_norm(gradients: &[Tensor]) -> Result<f64, TrainError> {
+/// touch) count as zero; `None` when all are. A scalar on the gradients' device, which is not waited for.
+pub fn gradient_norm(gradients: &[Tensor]) -> Result<Option<Tensor>, TchError> {
     let mut norms = Vec::with_capacity(gradients.len());
     for gradient in gradients.iter().filter(|gradient| gradient.defined()) {
         norms.push(gradient.f_norm()?.f_to_kind(Kind::Float)?);
     }
     if norms.is_empty() {
-        return Ok(0.0);
+        return Ok(None);
     }
-    Ok(Tensor::f_stack(&norms, 0)?.f_norm()?.f_double_value(&[])?)
+    Tensor::f_stack(&norms, 0)?.f_norm().map(Some)
 }
 
 /// What to multiply the gradients by so that their norm is at most `max_norm`: `min(1, max_norm / (norm + 1e-6))`,
@@ -36,10 +34,11 @@ mod tests {
             Tensor::from_slice(&[0f32, -4.0]),
             Tensor::from_slice(&[12f64]),
         ];
-        assert!((gradient_norm(&gradients).unwrap() - 13.0).abs() < 1e-6);
-        assert_eq!(gradient_norm(&[Tensor::new()]).unwrap(), 0.0);
+        let norm = |gradients: &[Tensor]| gradient_norm(gradients).unwrap().map(|norm| norm.double_value(&[]));
+        assert!((norm(&gradients).unwrap() - 13.0).abs() < 1e-6);
+        assert_eq!(norm(&[Tensor::new()]), None);
         let broken = [Tensor::from_slice(&[1f32, f32::NAN])];
-        assert!(gradient_norm(&broken).unwrap().is_nan());
+        assert!(norm(&broken).unwrap().is_nan());
     }
 
     #[test]

@@ -33,11 +33,13 @@ impl Compute {
         let group = Group::from_env()?;
         let threads = set_threads(group.threads(flags.threads));
         imbalance_core::host::set_threads(threads);
-        if flags.deterministic && std::env::var_os(CUBLAS).is_none() {
-            // SAFETY: no other thread runs yet that could read the environment; cuBLAS is loaded after this.
-            unsafe { std::env::set_var(CUBLAS, ":4096:8") };
-        }
         let device = flags.device.open(group.local_rank())?;
+        if flags.deterministic && device.is_cuda() && std::env::var_os(CUBLAS_WORKSPACE.0).is_none() {
+            let (name, value) = CUBLAS_WORKSPACE;
+            return Err(TrainError::Settings(format!(
+                "--deterministic on a GPU needs {name}={value} in the environment before the program starts"
+            )));
+        }
         set_switches(flags.tf32, flags.deterministic);
         Ok(Self { precision: flags.precision.on(device), group, device, threads })
     }
@@ -72,13 +74,8 @@ impl Compute {
             false => Ok(()),
         }
     }
-
-    /// This process alone on the processor, for evaluation.
-    pub fn alone() -> Self {
-        let threads = set_threads(None);
-        Self { group: Group::alone(), device: Device::Cpu, precision: Precision::Float32, threads }
-    }
 }
 
-/// Without it cuBLAS may add in another order each time (its manual, "Results reproducibility").
-const CUBLAS: &str = "CUBLAS_WORKSPACE_CONFIG";
+/// The environment variable without which cuBLAS may add in another order each time (its manual, "Results reproducibility"),
+/// with a value from there. It must be set before threads are started; `toolkit` does.
+pub const CUBLAS_WORKSPACE: (&str, &str) = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8");

@@ -50,8 +50,7 @@ pub enum TrainError {
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
-    /// The loss, the gradient norm, the weights or a validation value is NaN or infinite. For the first two,
-    /// the step was not applied.
+    /// The loss, the gradient norm, the weights or a validation value is NaN or infinite. Nothing of it is saved.
     #[error("{}", non_finite(what, *value, *epoch, *step, checkpoint.as_deref()))]
     NonFinite {
         /// "loss", "gradient norm", "validation loss", …
@@ -132,9 +131,8 @@ fn kept(checkpoint: Option<&Path>) -> String {
 
 fn non_finite(what: &str, value: f64, epoch: usize, step: u64, checkpoint: Option<&Path>) -> String {
     let kept = kept(checkpoint);
-    let applied = if matches!(what, "loss" | "gradient norm") { "the step was not applied and " } else { "" };
     format!(
-        "the {what} became {value} at step {step} (epoch {epoch}); {applied}{kept}. \
+        "the {what} became {value} at step {step} (epoch {epoch}); {kept}. \
          A smaller --lr, --clip-norm or a warm-up usually helps"
     )
 }

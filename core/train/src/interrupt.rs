@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::TrainError;
+use crate::group::LAUNCHED;
 
 /// Exit code of an interrupted run, as shells report a process that SIGINT ended.
 pub const EXIT_INTERRUPTED: u8 = 130;
@@ -31,11 +32,15 @@ impl Interrupt {
         }
         let interrupt = Interrupt::default();
         let flag = interrupt.clone();
+        let launched = std::env::var_os(LAUNCHED).is_some();
         ctrlc::set_handler(move || {
             if flag.0.swap(true, Ordering::SeqCst) {
                 exit_now();
             }
-            eprintln!("\nstopping after this step, with a checkpoint; once more to quit at once");
+            // Where one process has started others, it tells the user for all.
+            if !launched {
+                eprintln!("\nstopping after this step, with a checkpoint; once more to quit at once");
+            }
         })
         .map_err(|error| TrainError::Settings(format!("cannot watch for Ctrl-C: {error}")))?;
         *installed = Some(interrupt.clone());

@@ -394,7 +394,7 @@ fn a_wrong_task_is_stopped_with_the_place_and_leaves_nothing() {
         (Wrong::NoUnits, ["epoch 1, batch 1:", "sums over 0 examples"]),
         (Wrong::NoGraph, ["epoch 1, batch 1:", "not a scalar with a graph"]),
         (Wrong::NotAScalar, ["epoch 1, batch 1:", "not a scalar with a graph"]),
-        (Wrong::Gradient, ["gradient norm became NaN at step 1 (epoch 1)", "the step was not applied"]),
+        (Wrong::Gradient, ["gradient norm became NaN at step 1 (epoch 1)", "no checkpoint had been written"]),
     ] {
         let mut task = Points { wrong: Some(wrong), ..Points::new() };
         let text = train(&mut task, &config(), &folder.path().join("run"), RunMode::New).unwrap_err().to_string();

@@ -1,16 +1,19 @@
 //! The training loop, one for all tasks.
 
+mod outcome;
+mod saving;
+mod start;
+mod step;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use serde::Serialize;
 use tch::Tensor;
 
 use crate::average::Average;
-use crate::checkpoint::{Checkpoint, CheckpointError, Parts, Pending, Snapshot, Writer};
-use crate::clipping::{clip_factor, gradient_norm};
+use crate::checkpoint::{Parts, Pending, Snapshot, Writer};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::exact::Exact;
@@ -21,49 +24,14 @@ use crate::metrics::{Metrics, Record};
 use crate::optimiser::{Optimiser, freeze};
 use crate::progress::{Pace, Progress};
 use crate::run_folder::RunFolder;
-use crate::schedule::{Decay, Position};
+use crate::schedule::Decay;
 use crate::seeding::{Stream, seed_libtorch};
 use crate::state::{LossSum, TrainState};
-use crate::task::{self, BatchLoss, Share, Task};
+use crate::task::{Share, Task};
 
-/// How a call of [`fit`] ended without an error.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// All epochs are done, or patience ran out.
-    Finished(Summary),
-    /// A stop was requested; the checkpoint to resume from is written.
-    Interrupted(Summary),
-}
-
-/// What a run amounted to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary {
-    /// Epochs completed.
-    pub epochs: usize,
-    /// Steps taken.
-    pub steps: u64,
-    /// Whether patience ran out before the last epoch.
-    pub stopped_early: bool,
-    /// The best validation value, whose weights are in `checkpoints/best.safetensors`; none before the first validation.
-    pub best: Option<BestValue>,
-    /// Seconds of training and validation, earlier parts of a resumed run included.
-    pub seconds: f64,
-    /// Peak resident memory of this process, where the system tells.
-    pub peak_memory_bytes: Option<u64>,
-    /// The newest checkpoint.
-    pub last_checkpoint: PathBuf,
-}
-
-/// A validation value with where it came from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct BestValue {
-    /// Name of the metric.
-    pub metric: String,
-    /// Epoch, from 1.
-    pub epoch: usize,
-    /// The value.
-    pub value: f64,
-}
+pub use outcome::{BestValue, Outcome, Summary};
+use start::{restore, start_alike};
+use step::{Found, Seen};
 
 /// Trains a task in a run folder, from the start or, for a resumed folder, from its last checkpoint. Before the
 /// call the task must have built its variables; their first values should come from
@@ -123,6 +91,8 @@ pub fn fit(
         progress,
         writer: RefCell::default(),
         stop: false,
+        found: None,
+        seen: None,
     };
     let finished = fit.run();
     fit.progress.finish();
@@ -133,76 +103,6 @@ pub fn fit(
     }
     let summary = fit.summary();
     Ok(if finished { Outcome::Finished(summary) } else { Outcome::Interrupted(summary) })
-}
-
-/// Gives every process the first one's weights.
-fn start_alike(task: &dyn Task, average: Option<&mut Average>, group: &Group) -> Result<(), TrainError> {
-    if group.size() == 1 {
-        return Ok(());
-    }
-    let mut named: Vec<(String, Tensor)> = task.variables().variables().into_iter().collect();
-    named.sort_by(|a, b| a.0.cmp(&b.0));
-    named.iter().try_for_each(|(_, variable)| group.broadcast(variable))?;
-    match average {
-        Some(average) => Ok(average.start()?),
-        None => Ok(()),
-    }
-}
-
-/// Loads the last checkpoint of the run folder, which the first process reads, into all.
-fn restore(
-    task: &dyn Task,
-    optimiser: &mut Optimiser,
-    average: Option<&mut Average>,
-    run: Option<&RunFolder>,
-    group: &Group,
-) -> Result<TrainState, TrainError> {
-    let read = run.map(read_last).transpose()?;
-    let checkpoint = match (read, group.size()) {
-        (Some(checkpoint), 1) => checkpoint,
-        (read, _) => {
-            let path = read.as_ref().map_or_else(|| PathBuf::from("checkpoint"), |read| read.path().to_owned());
-            let bytes = group.broadcast_bytes(read.map_or_else(Vec::new, |read| read.bytes().to_vec()))?;
-            Checkpoint::from_bytes(&path, bytes)?
-        }
-    };
-    checkpoint.load(task.variables(), optimiser, average)?;
-    for (name, loss) in task.losses() {
-        if let Some(digits) = checkpoint.state().losses.get(name) {
-            let bytes =
-                bytes_of(digits).ok_or_else(|| checkpoint.mismatch(format!("the state of {name} is damaged")))?;
-            loss.restore(&bytes).map_err(|error| checkpoint.mismatch(error.to_string()))?;
-        }
-    }
-    Ok(checkpoint.state().clone())
-}
-
-/// The last checkpoint, or the one before it when the last is damaged.
-fn read_last(run: &RunFolder) -> Result<Checkpoint, TrainError> {
-    let (last, previous) = (run.last_checkpoint(), run.previous_checkpoint());
-    let checkpoint = match Checkpoint::read(&last) {
-        Ok(checkpoint) => checkpoint,
-        Err(error) if previous.exists() => {
-            let checkpoint = Checkpoint::read(&previous).map_err(|second| {
-                let reason = format!("{error}; {second}; start the run again with --overwrite");
-                CheckpointError::Damaged { path: run.checkpoints(), reason }
-            })?;
-            eprintln!("warning: {error}; going on from {}", previous.display());
-            checkpoint
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if checkpoint.state().settings != run.settings_hash() {
-        return Err(checkpoint.mismatch("it was written with other settings than this run's".into()).into());
-    }
-    Ok(checkpoint)
-}
-
-/// The bytes of an even number of hexadecimal digits.
-fn bytes_of(digits: &str) -> Option<Vec<u8>> {
-    let pair = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    if rest.is_empty() { pairs.iter().map(pair).collect() } else { None }
 }
 
 struct Fit<'a> {
@@ -222,23 +122,10 @@ struct Fit<'a> {
     writer: RefCell<Writer>,
     /// Whether a process of the group has been asked to stop, as of this step.
     stop: bool,
-}
-
-/// What one step found, for its record.
-struct Step {
-    lr: f64,
-    gradient_norm: f64,
-}
-
-/// The gradients of a step's batches so far.
-#[derive(Default)]
-struct Added {
-    /// One a variable, or none before the first batch.
-    gradients: Vec<Tensor>,
-    /// What the losses of all batches were divided by: the units of the first, before those of the others are known.
-    divisor: f64,
-    /// The units of all, over all processes.
-    units: f64,
+    /// What the last step found, until it is read.
+    found: Option<Found>,
+    /// What the newest step that was read has found.
+    seen: Option<Seen>,
 }
 
 /// The clock of the records: units and time since the last one, in this process.
@@ -291,18 +178,22 @@ impl Fit<'_> {
         self.progress.begin_epoch(epoch, self.state.batch, count);
         let mut window = Window::new();
         for batches in batches[self.state.batch..].chunks(self.config.accumulate) {
-            let step = self.step(batches, count, &mut window)?;
+            window.units += self.step(batches, count)?;
             let last = self.state.batch == count;
+            let recorded = last || every(self.config.log_every, self.state.step);
+            if recorded {
+                self.settle()?;
+            }
             let pace = Pace {
                 epoch,
                 done: self.state.batch,
                 batches: count,
-                loss: self.state.recent_loss.mean(),
+                loss: self.seen.map_or(f64::NAN, |seen| seen.loss),
                 rate: window.rate(),
             };
             self.progress.step(|| pace);
-            if last || every(self.config.log_every, self.state.step) {
-                self.record_step(&step, &window)?;
+            if recorded {
+                self.record_step(&window)?;
                 self.progress.record(pace);
                 window = Window::new();
             }
@@ -328,121 +219,17 @@ impl Fit<'_> {
         batches.iter().scan(0, share).collect()
     }
 
-    /// One step with the gradient of all of these batches: that of the sum of their losses over the sum of their units.
-    fn step(&mut self, batches: &[Share], count: usize, window: &mut Window) -> Result<Step, TrainError> {
-        let TrainState { epoch, batch: first, step, .. } = self.state;
-        seed_libtorch(self.group.seed(self.config.seed), Stream::Step, step);
-        let mut added = Added::default();
-        for (batch, number) in batches.iter().zip(first + 1..) {
-            let at = task::Step { epoch, phase: self.config.phase(epoch), step };
-            let loss = self.task.forward(&batch.examples, at).map_err(|error| self.placed(error))?;
-            self.add(&mut added, loss.as_ref(), number, batches.len() == 1)?;
-        }
-        if batches.len() > 1 && added.units > 0.0 {
-            self.reducer.begin()?;
-            self.reducer.finish(&mut added.gradients)?;
-        }
-
-        let at = Position { step, epoch, batch: first, batches: count };
-        let lr = self.config.schedule.rate(at, self.state.plateau.scale());
-        // 1 for a single batch.
-        let share = if added.units > 0.0 { added.divisor / added.units } else { 0.0 };
-        let share = share / self.loss_factor();
-        let norm = share * gradient_norm(&added.gradients)?;
-        if self.config.scale_loss && self.state.loss_scale.observe(norm.is_finite()) && !norm.is_finite() {
-            // float16 could not hold the gradients; the next step scales them less.
-        } else {
-            self.check_finite("gradient norm", norm)?;
-            let scale = share * self.config.clip_norm.map_or(1.0, |largest| clip_factor(norm, largest));
-            self.optimiser.step(&added.gradients, scale, lr)?;
-            if let Some(average) = &mut self.average {
-                average.update(step)?;
-            }
-        }
-
-        if step == 0
-            && let Some(run) = &mut self.run
-        {
-            run.keep()?;
-        }
-        self.state.step += 1;
-        self.state.batch += batches.len();
-        window.units += added.units;
-        Ok(Step { lr, gradient_norm: norm })
-    }
-
-    /// Adds the gradient of a batch, the `number`th of its epoch. `only` says that it is all of a step: its gradients are
-    /// summed over the processes while they are computed.
-    fn add(
-        &mut self,
-        added: &mut Added,
-        loss: Option<&BatchLoss>,
-        number: usize,
-        only: bool,
-    ) -> Result<(), TrainError> {
-        let wrong = |reason: &str| TrainError::Batch { epoch: self.state.epoch, batch: number, reason: reason.into() };
-        let mut own = [0.0; 2];
-        if let Some(loss) = loss {
-            if !(loss.units > 0.0 && loss.units.is_finite()) {
-                return Err(wrong(&format!("its loss sums over {} {}", loss.units, self.task.units_name())));
-            }
-            if loss.sum.numel() != 1 || !loss.sum.requires_grad() {
-                return Err(wrong("its loss is not a scalar with a graph"));
-            }
-            own = [loss.sum.f_double_value(&[])?, loss.units];
-        }
-        let asked = f64::from(self.group.size() > 1 && self.interrupt.requested());
-        let [sum, units, asked] = self.group.sum([own[0], own[1], asked])?;
-        self.stop |= asked > 0.0;
-        if units == 0.0 {
-            return Ok(());
-        }
-        self.check_finite("loss", sum)?;
-        if added.units == 0.0 {
-            added.divisor = units;
-        }
-        if only {
-            self.reducer.begin()?;
-        }
-        let mut gradients = match loss {
-            Some(loss) => {
-                let scaled = loss.sum.f_div_scalar(added.divisor)?;
-                let scaled = match self.loss_factor() {
-                    1.0 => scaled,
-                    factor => scaled.f_mul_scalar(factor)?,
-                };
-                self.optimiser.gradients(&scaled)?
-            }
-            None => self.optimiser.parameters().map(|_| Tensor::new()).collect(),
-        };
-        if only {
-            self.reducer.finish(&mut gradients)?;
-        }
-        added.units += units;
-        added.gradients = match std::mem::take(&mut added.gradients) {
-            none if none.is_empty() => gradients,
-            before => sums(before, gradients)?,
-        };
-        self.state.epoch_loss.add(sum, units);
-        self.state.recent_loss.add(sum, units);
-        Ok(())
-    }
-
-    /// What the loss is multiplied by before the backward pass.
-    fn loss_factor(&self) -> f64 {
-        if self.config.scale_loss { self.state.loss_scale.factor() } else { 1.0 }
-    }
-
     /// Whether any process has been asked to stop.
     fn agreed_to_stop(&self) -> Result<bool, TrainError> {
         Ok(self.group.sum([f64::from(self.interrupt.requested())])? != [0.0])
     }
 
-    fn check_finite(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
+    /// `step` is from 1.
+    fn check_finite(&self, what: &'static str, value: f64, step: u64) -> Result<(), TrainError> {
         if value.is_finite() {
             return Ok(());
         }
-        let (epoch, step, checkpoint) = self.place();
+        let (epoch, _, checkpoint) = self.place();
         Err(TrainError::NonFinite { what, value, epoch, step, checkpoint })
     }
 
@@ -463,12 +250,11 @@ impl Fit<'_> {
         }
     }
 
-    fn record_step(&mut self, step: &Step, window: &Window) -> Result<(), TrainError> {
-        let values = vec![
-            ("loss".to_string(), self.state.recent_loss.mean()),
-            ("lr".to_string(), step.lr),
-            ("gradient_norm".to_string(), step.gradient_norm),
-        ];
+    /// Records the last step, which has been read.
+    fn record_step(&mut self, window: &Window) -> Result<(), TrainError> {
+        let Some(Seen { loss, lr, gradient_norm }) = self.seen else { return Ok(()) };
+        let values =
+            vec![("loss".to_string(), loss), ("lr".to_string(), lr), ("gradient_norm".to_string(), gradient_norm)];
         let timings = vec![(format!("{}_per_second", self.task.units_name()), window.rate())];
         self.state.recent_loss = LossSum::default();
         self.record("train", values, timings)
@@ -505,7 +291,7 @@ impl Fit<'_> {
             wanted: monitor.clone(),
             reported: results.keys().cloned().collect::<Vec<_>>().join(", "),
         })?;
-        self.check_finite("validation value", value)?;
+        self.check_finite("validation value", value, self.state.step)?;
         let line = results.iter().map(|(name, value)| format!(", {name} {value:.4}")).collect::<String>();
         self.record("valid", results.into_iter().collect(), vec![("validation".into(), took)])?;
 
@@ -566,57 +352,6 @@ impl Fit<'_> {
         }
     }
 
-    /// Weights can overflow in the very step that is then saved; such a checkpoint must not replace a good one.
-    fn check_weights(&self) -> Result<(), TrainError> {
-        for variable in self.task.variables().trainable_variables() {
-            let largest = tch::no_grad(|| variable.f_abs()?.f_max()?.f_double_value(&[]))?;
-            self.check_finite("largest weight", largest)?;
-        }
-        Ok(())
-    }
-
-    /// Puts what the losses accumulated into the state.
-    fn note_losses(&mut self) -> Result<(), TrainError> {
-        self.state.losses.clear();
-        for (name, loss) in self.task.losses() {
-            let bytes = loss.state().map_err(TrainError::task)?;
-            if !bytes.is_empty() {
-                let digits = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                self.state.losses.insert(name.to_owned(), digits);
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts into the state what it must hold when it is saved.
-    fn ready_to_save(&mut self) -> Result<(), TrainError> {
-        self.check_weights()?;
-        self.note_losses()?;
-        self.state.records = self.metrics.as_ref().map_or(0, Metrics::records);
-        Ok(())
-    }
-
-    fn save(&mut self) -> Result<(), TrainError> {
-        self.save_after(Vec::new())
-    }
-
-    /// Begins to write `pending` and then the last checkpoint.
-    fn save_after(&mut self, mut pending: Vec<Pending>) -> Result<(), TrainError> {
-        if self.run.is_none() {
-            return Ok(());
-        }
-        self.ready_to_save()?;
-        let (Some(run), Some(metrics)) = (&self.run, &self.metrics) else { return Ok(()) };
-        let parts = Parts {
-            variables: self.task.variables(),
-            optimiser: Some(&self.optimiser),
-            average: self.average.as_ref(),
-        };
-        let snapshot = Snapshot::take(&parts, &self.state)?;
-        pending.push(Pending { snapshot, path: run.last_checkpoint(), previous: Some(run.previous_checkpoint()) });
-        Ok(self.writer.borrow_mut().begin(metrics.file()?, pending)?)
-    }
-
     fn summary(&self) -> Summary {
         let best = self.state.stopping.best().map(|best| BestValue {
             metric: self.task.monitor().0.to_string(),
@@ -633,18 +368,6 @@ impl Fit<'_> {
             last_checkpoint: self.run.as_ref().map(|run| run.last_checkpoint()).unwrap_or_default(),
         }
     }
-}
-
-/// Gradients of two losses added, of which either may be undefined.
-fn sums(first: Vec<Tensor>, second: Vec<Tensor>) -> Result<Vec<Tensor>, TrainError> {
-    let _no_grad = tch::no_grad_guard();
-    let sum = |(a, b): (Tensor, Tensor)| match (a.defined(), b.defined()) {
-        // Not in place: two variables can share a gradient.
-        (true, true) => Ok(a.f_add(&b)?),
-        (true, false) => Ok(a),
-        (false, _) => Ok(b),
-    };
-    first.into_iter().zip(second).map(sum).collect()
 }
 
 fn every(period: u64, step: u64) -> bool {

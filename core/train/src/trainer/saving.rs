@@ -1,0 +1,61 @@
+//! What a training saves, and when it must not.
+
+use crate::checkpoint::{Parts, Pending, Snapshot};
+use crate::error::TrainError;
+use crate::metrics::Metrics;
+
+use super::Fit;
+
+impl Fit<'_> {
+    /// Weights can overflow in the very step that is then saved; such a checkpoint must not replace a good one.
+    fn check_weights(&self) -> Result<(), TrainError> {
+        for variable in self.task.variables().trainable_variables() {
+            let largest = tch::no_grad(|| variable.f_abs()?.f_max()?.f_double_value(&[]))?;
+            self.check_finite("largest weight", largest, self.state.step)?;
+        }
+        Ok(())
+    }
+
+    /// Puts what the losses accumulated into the state.
+    fn note_losses(&mut self) -> Result<(), TrainError> {
+        self.state.losses.clear();
+        for (name, loss) in self.task.losses() {
+            let bytes = loss.state().map_err(TrainError::task)?;
+            if !bytes.is_empty() {
+                let digits = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.state.losses.insert(name.to_owned(), digits);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts into the state what it must hold when it is saved.
+    pub(super) fn ready_to_save(&mut self) -> Result<(), TrainError> {
+        self.settle()?;
+        self.check_weights()?;
+        self.note_losses()?;
+        self.state.records = self.metrics.as_ref().map_or(0, Metrics::records);
+        Ok(())
+    }
+
+    pub(super) fn save(&mut self) -> Result<(), TrainError> {
+        self.save_after(Vec::new())
+    }
+
+    /// Begins to write `pending` and then the last checkpoint.
+    pub(super) fn save_after(&mut self, mut pending: Vec<Pending>) -> Result<(), TrainError> {
+        if self.run.is_none() {
+            return Ok(());
+        }
+        self.ready_to_save()?;
+        let (Some(run), Some(metrics)) = (&self.run, &self.metrics) else { return Ok(()) };
+        let parts = Parts {
+            variables: self.task.variables(),
+            optimiser: Some(&self.optimiser),
+            average: self.average.as_ref(),
+        };
+        let snapshot = Snapshot::take(&parts, &self.state)?;
+        pending.push(Pending { snapshot, path: run.last_checkpoint(), previous: Some(run.previous_checkpoint()) });
+        Ok(self.writer.borrow_mut().begin(metrics.file()?, pending)?)
+    }
+}

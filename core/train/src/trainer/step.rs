@@ -1,0 +1,234 @@
+//! One step: gradients, their norm, the update.
+//!
+//! What a step found is read after the next one is under way, so that a device need not wait for the host in between. Only
+//! what the step itself depends on is read at once: the norm where gradients are clipped or scaled, the sums over processes.
+
+use tch::{TchError, Tensor};
+
+use crate::clipping::{clip_factor, gradient_norm};
+use crate::error::TrainError;
+use crate::schedule::Position;
+use crate::seeding::{Stream, seed_libtorch};
+use crate::state::TrainState;
+use crate::task::{self, BatchLoss, Share};
+
+use super::Fit;
+
+/// The gradients of a step's batches so far.
+#[derive(Default)]
+struct Added {
+    /// One a variable, or none before the first batch.
+    gradients: Vec<Tensor>,
+    /// What the losses of all batches were divided by: the units of the first, before those of the others are known.
+    divisor: f64,
+    /// The units of all, over all processes.
+    units: f64,
+    /// The loss of each batch over all processes, with its units.
+    losses: Vec<(Number, f64)>,
+}
+
+/// A number that the device may still be computing.
+enum Number {
+    Known(f64),
+    Awaited(Tensor),
+}
+
+impl Number {
+    fn read(&self) -> Result<f64, TchError> {
+        match self {
+            Number::Known(value) => Ok(*value),
+            Number::Awaited(tensor) => tensor.f_double_value(&[]),
+        }
+    }
+}
+
+/// What a step found, before it is read.
+pub(super) struct Found {
+    losses: Vec<(Number, f64)>,
+    norm: Number,
+    /// What the norm is to be multiplied by.
+    share: f64,
+    /// Whether float16 could not hold the gradients, so that the step was left out.
+    overflow: bool,
+    /// The step, from 1.
+    step: u64,
+    lr: f64,
+}
+
+/// What the newest step that was read has found.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    /// Loss a unit since the last record.
+    pub loss: f64,
+    pub lr: f64,
+    pub gradient_norm: f64,
+}
+
+impl Fit<'_> {
+    /// One step with the gradient of all of these batches, of which the epoch has `count`: that of the sum of their losses
+    /// over the sum of their units. Returns its units.
+    pub(super) fn step(&mut self, batches: &[Share], count: usize) -> Result<f64, TrainError> {
+        let TrainState { epoch, batch: first, step, .. } = self.state;
+        seed_libtorch(self.group.seed(self.config.seed), Stream::Step, step);
+        let mut added = Added::default();
+        for (batch, number) in batches.iter().zip(first + 1..) {
+            let at = task::Step { epoch, phase: self.config.phase(epoch), step };
+            let loss = match self.task.forward(&batch.examples, at) {
+                Ok(loss) => loss,
+                Err(error) => {
+                    // What the step before did to the weights may be the reason.
+                    self.settle()?;
+                    return Err(self.placed(error));
+                }
+            };
+            self.add(&mut added, loss.as_ref(), number, batches.len() == 1)?;
+        }
+        if batches.len() > 1 && added.units > 0.0 {
+            self.reducer.begin()?;
+            self.reducer.finish(&mut added.gradients)?;
+        }
+        let Added { gradients, divisor, units, losses } = added;
+
+        let at = Position { step, epoch, batch: first, batches: count };
+        let lr = self.config.schedule.rate(at, self.state.plateau.scale());
+        // 1 for a single batch.
+        let share = if units > 0.0 { divisor / units } else { 0.0 };
+        let share = share / self.loss_factor();
+        let mut norm = gradient_norm(&gradients)?.map_or(Number::Known(0.0), Number::Awaited);
+        let (mut scale, mut overflow) = (share, false);
+        if self.config.scale_loss || self.config.clip_norm.is_some() {
+            let value = share * norm.read()?;
+            scale *= self.config.clip_norm.map_or(1.0, |largest| clip_factor(value, largest));
+            overflow = self.config.scale_loss && self.state.loss_scale.observe(value.is_finite()) && !value.is_finite();
+            norm = Number::Known(norm.read()?);
+        }
+        if !overflow {
+            self.optimiser.step(&gradients, scale, lr)?;
+            if let Some(average) = &mut self.average {
+                average.update(step)?;
+            }
+        }
+        self.state.step += 1;
+        self.state.batch += batches.len();
+        let found = Found { losses, norm, share, overflow, step: self.state.step, lr };
+        if let Some(before) = self.found.replace(found) {
+            self.read(before)?;
+        }
+        if step == 0 {
+            self.settle()?;
+            if let Some(run) = &mut self.run {
+                run.keep()?;
+            }
+        }
+        Ok(units)
+    }
+
+    /// Adds the gradient of a batch, the `number`th of its epoch. `only` says that it is all of a step: its gradients are
+    /// summed over the processes while they are computed.
+    fn add(
+        &mut self,
+        added: &mut Added,
+        loss: Option<&BatchLoss>,
+        number: usize,
+        only: bool,
+    ) -> Result<(), TrainError> {
+        let wrong = |reason: &str| TrainError::Batch { epoch: self.state.epoch, batch: number, reason: reason.into() };
+        if let Some(loss) = loss {
+            if !(loss.units > 0.0 && loss.units.is_finite()) {
+                return Err(wrong(&format!("its loss sums over {} {}", loss.units, self.task.units_name())));
+            }
+            if loss.sum.numel() != 1 || !loss.sum.requires_grad() {
+                return Err(wrong("its loss is not a scalar with a graph"));
+            }
+        }
+        let (sum, units) = self.over_processes(loss)?;
+        if units == 0.0 {
+            return Ok(());
+        }
+        if added.units == 0.0 {
+            added.divisor = units;
+        }
+        if only {
+            self.reducer.begin()?;
+        }
+        let mut gradients = match loss {
+            Some(loss) => {
+                let scaled = loss.sum.f_div_scalar(added.divisor)?;
+                let scaled = match self.loss_factor() {
+                    1.0 => scaled,
+                    factor => scaled.f_mul_scalar(factor)?,
+                };
+                self.optimiser.gradients(&scaled)?
+            }
+            None => self.optimiser.parameters().map(|_| Tensor::new()).collect(),
+        };
+        if only {
+            self.reducer.finish(&mut gradients)?;
+        }
+        added.units += units;
+        added.gradients = match std::mem::take(&mut added.gradients) {
+            none if none.is_empty() => gradients,
+            before => sums(before, gradients)?,
+        };
+        added.losses.push((sum, units));
+        Ok(())
+    }
+
+    /// Sum and units of a batch's loss over all processes, which learn at the same time whether one of them has been asked
+    /// to stop.
+    fn over_processes(&mut self, loss: Option<&BatchLoss>) -> Result<(Number, f64), TrainError> {
+        if self.group.size() == 1 {
+            return Ok(match loss {
+                Some(loss) => (Number::Awaited(loss.sum.f_detach()?), loss.units),
+                None => (Number::Known(0.0), 0.0),
+            });
+        }
+        let (sum, units) = match loss {
+            Some(loss) => (loss.sum.f_double_value(&[])?, loss.units),
+            None => (0.0, 0.0),
+        };
+        let [sum, units, asked] = self.group.sum([sum, units, f64::from(self.interrupt.requested())])?;
+        self.stop |= asked > 0.0;
+        Ok((Number::Known(sum), units))
+    }
+
+    /// Reads what the last step found, which everything that is saved or told depends on.
+    pub(super) fn settle(&mut self) -> Result<(), TrainError> {
+        match self.found.take() {
+            Some(found) => self.read(found),
+            None => Ok(()),
+        }
+    }
+
+    fn read(&mut self, found: Found) -> Result<(), TrainError> {
+        for (loss, units) in &found.losses {
+            let sum = loss.read()?;
+            self.check_finite("loss", sum, found.step)?;
+            self.state.epoch_loss.add(sum, *units);
+            self.state.recent_loss.add(sum, *units);
+        }
+        let gradient_norm = found.share * found.norm.read()?;
+        if !found.overflow {
+            self.check_finite("gradient norm", gradient_norm, found.step)?;
+        }
+        self.seen = Some(Seen { loss: self.state.recent_loss.mean(), lr: found.lr, gradient_norm });
+        Ok(())
+    }
+
+    /// What the loss is multiplied by before the backward pass.
+    fn loss_factor(&self) -> f64 {
+        if self.config.scale_loss { self.state.loss_scale.factor() } else { 1.0 }
+    }
+}
+
+/// Gradients of two losses added, of which either may be undefined.
+fn sums(first: Vec<Tensor>, second: Vec<Tensor>) -> Result<Vec<Tensor>, TrainError> {
+    let _no_grad = tch::no_grad_guard();
+    let sum = |(a, b): (Tensor, Tensor)| match (a.defined(), b.defined()) {
+        // Not in place: two variables can share a gradient.
+        (true, true) => Ok(a.f_add(&b)?),
+        (true, false) => Ok(a),
+        (false, _) => Ok(b),
+    };
+    first.into_iter().zip(second).map(sum).collect()
+}
