@@ -131,6 +131,8 @@ fn an_error_is_told_once_and_an_environment_that_makes_no_sense_is_refused() {
     let message = fails(&mut lab.train("run", &["--data", "nowhere", "--processes", "2"]), 1);
     assert_eq!(message.matches("nowhere").count(), 1, "{message}");
     assert!(!lab.path("run").exists());
+    let message = fails(&mut lab.train("run", &["--processes", "2", "--device", "cpu", "--backend", "nccl"]), 2);
+    contains(&message, &["--backend nccl: process 0 computes on the processor; --device cuda gives it a GPU"]);
     let message = fails(lab.train("run", &[]).env("WORLD_SIZE", "2"), 2);
     contains(&message, &["WORLD_SIZE=2", "RANK"]);
     let launched = [("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "127.0.0.1")];

@@ -115,6 +115,14 @@ impl Scale {
             Self::Quick => "quick",
         }
     }
+
+    /// The arguments of both scales, then those of this one.
+    fn of<'a>(self, both: &'a [String], full: &'a [String], quick: &'a [String]) -> impl Iterator<Item = &'a String> {
+        both.iter().chain(match self {
+            Self::Full => full,
+            Self::Quick => quick,
+        })
+    }
 }
 
 /// What all rows have in common at a scale.
@@ -294,11 +302,7 @@ impl Spec {
 impl Variant {
     /// Arguments at `scale`.
     pub fn at(&self, scale: Scale) -> impl Iterator<Item = &String> {
-        let own = match scale {
-            Scale::Full => &self.full,
-            Scale::Quick => &self.quick,
-        };
-        self.args.iter().chain(own)
+        scale.of(&self.args, &self.full, &self.quick)
     }
 
     /// Its seeds at `scale`, where they are not the table's.
@@ -310,11 +314,7 @@ impl Variant {
 impl Row {
     /// Arguments at `scale`.
     pub fn at(&self, scale: Scale) -> impl Iterator<Item = &String> {
-        let own = match scale {
-            Scale::Full => &self.full,
-            Scale::Quick => &self.quick,
-        };
-        self.args.iter().chain(own)
+        scale.of(&self.args, &self.full, &self.quick)
     }
 }
 

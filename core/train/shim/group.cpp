@@ -1,4 +1,5 @@
-// A group of processes on libtorch's c10d (Gloo), and gradients summed over it in buckets while the backward pass runs.
+// A group of processes on libtorch's c10d (Gloo), with NCCL for what is on GPUs, and gradients summed over it in buckets while
+// the backward pass runs.
 
 #define USE_C10D_GLOO
 
@@ -7,6 +8,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -14,24 +16,49 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <vector>
 
+#include "nccl.hpp"
+
 namespace {
 
-using Work = c10::intrusive_ptr<c10d::Work>;
+// What has been sent: by Gloo, or by NCCL.
+struct Work {
+    c10::intrusive_ptr<c10d::Work> gloo;
+    std::optional<c10::Event> queued;
+};
 
 struct Group {
     c10::intrusive_ptr<c10d::Store> store;
     c10::intrusive_ptr<c10d::Backend> backend;
+    std::unique_ptr<nccl::Communicator> gpus;
     int rank;
     int size;
 
+    bool by_nccl(const at::Tensor &tensor) const { return gpus && tensor.is_cuda(); }
+
     Work sum(const at::Tensor &tensor) {
+        if (by_nccl(tensor)) {
+            return {nullptr, gpus->sum(tensor)};
+        }
         std::vector<at::Tensor> tensors{tensor};
-        return backend->allreduce(tensors);
+        return {backend->allreduce(tensors), std::nullopt};
     }
 
     void broadcast(const at::Tensor &tensor) {
+        if (by_nccl(tensor)) {
+            gpus->wait(gpus->broadcast(tensor));
+            return;
+        }
         std::vector<at::Tensor> tensors{tensor};
         backend->broadcast(tensors)->wait();
+    }
+
+    void wait(Work &work) {
+        if (work.queued) {
+            gpus->wait(*work.queued);
+        } else {
+            work.gloo->wait();
+        }
+        work = {};
     }
 };
 
@@ -120,7 +147,7 @@ struct Reducer {
         for (auto &bucket : buckets) {
             bucket.missing = bucket.members.size();
             bucket.flat.zero_();
-            bucket.work.reset();
+            bucket.work = {};
         }
         filled.assign(variables.size(), false);
         order.clear();
@@ -169,7 +196,7 @@ struct Reducer {
         }
         launch();
         for (auto &bucket : buckets) {
-            bucket.work->wait();
+            group.wait(bucket.work);
             const auto count = static_cast<int64_t>(bucket.members.size());
             const auto used = bucket.flat.narrow(0, bucket.offsets.back(), count).to(at::kCPU, at::kFloat);
             for (size_t place = 0; place < bucket.members.size(); ++place) {
@@ -241,13 +268,44 @@ extern "C" void *imbalance_group_join(const char *host, uint16_t port, int rank,
     });
 }
 
+// Whether NCCL can be opened; `false` with a message, as below.
+extern "C" bool imbalance_nccl_is_there(char *message, size_t length) {
+    return guarded(message, length, [] {
+        nccl::Library::get();
+        return true;
+    });
+}
+
+// Sends what is on GPUs by NCCL from here on: called by all processes, each with the number of its own GPU.
+extern "C" bool imbalance_group_join_nccl(void *group, int16_t device, char *message, size_t length) {
+    return guarded(message, length, [&] {
+        auto *all = static_cast<Group *>(group);
+        const std::string key = "nccl";
+        nccl::UniqueId id{};
+        if (all->rank == 0) {
+            const auto &library = nccl::Library::get();
+            library.check(library.get_unique_id(&id), "begin");
+            all->store->set(key, std::vector<uint8_t>(id.internal, id.internal + sizeof id.internal));
+        } else {
+            const auto bytes = all->store->get(key);
+            TORCH_CHECK(bytes.size() == sizeof id.internal, "the first process's NCCL is another one");
+            std::copy(bytes.begin(), bytes.end(), id.internal);
+        }
+        const c10::Device own(c10::kCUDA, static_cast<c10::DeviceIndex>(device));
+        all->gpus = std::make_unique<nccl::Communicator>(own, id, all->rank, all->size);
+        return true;
+    });
+}
+
 extern "C" void imbalance_group_leave(void *group) { delete static_cast<Group *>(group); }
 
 // The sum over all processes, in place. `false` with a message on failure, as below.
 extern "C" bool imbalance_group_sum(void *group, at::Tensor *tensor, char *message, size_t length) {
     return guarded(message, length, [&] {
         at::NoGradGuard no_grad;
-        static_cast<Group *>(group)->sum(*tensor)->wait();
+        auto *all = static_cast<Group *>(group);
+        auto work = all->sum(*tensor);
+        all->wait(work);
         return true;
     });
 }

@@ -25,12 +25,12 @@ pub struct Compute {
 
 impl Compute {
     /// Sets up what the flags ask for: joins the group that the environment describes, takes this process's share of the
-    /// threads, opens the device.
+    /// threads, opens the device, chooses what carries gradients.
     ///
     /// # Errors
     /// [`TrainError::Settings`] where the device cannot be used, [`TrainError::Group`].
     pub fn open(flags: &TrainFlags) -> Result<Self, TrainError> {
-        let group = Group::from_env()?;
+        let mut group = Group::from_env()?;
         let threads = set_threads(group.threads(flags.threads));
         imbalance_core::host::set_threads(threads);
         let device = flags.device.open(group.local_rank())?;
@@ -40,6 +40,7 @@ impl Compute {
                 "--deterministic on a GPU needs {name}={value} in the environment before the program starts"
             )));
         }
+        group.carry_by(flags.backend, device)?;
         set_switches(flags.tf32, flags.deterministic);
         Ok(Self { precision: flags.precision.on(device), group, device, threads })
     }

@@ -2,18 +2,21 @@
 
 mod data;
 mod embed;
-mod page;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use imbalance_evaluation::coco::{Evaluation, Options, read_detections};
+use imbalance_evaluation::page::Page;
 use imbalance_train::write_atomically;
 use serde::Serialize;
 
 use self::data::PageData;
 use crate::train::DETECTIONS;
 use crate::{DetectionError, SavedDetector};
+
+const PAGE: Page<'_> =
+    Page { body: include_str!("body.html"), style: include_str!("style.css"), scripts: &[include_str!("page.js")] };
 
 /// What [`browse`] is asked.
 #[derive(Clone, Debug)]
@@ -81,7 +84,7 @@ pub fn browse(request: &BrowseRequest) -> Result<Browsed, DetectionError> {
     let (data, skipped) = PageData::new(&set, &evaluation, request)?;
     let name = request.run.file_name().unwrap_or(request.run.as_os_str()).to_string_lossy();
     let page =
-        page::fill(&format!("{name}: detections"), &data).map_err(DetectionError::on(&request.output, "write"))?;
+        PAGE.fill(&format!("{name}: detections"), &data).map_err(DetectionError::on(&request.output, "write"))?;
     write_atomically(&request.output, |file| std::io::Write::write_all(file, page.as_bytes()))
         .map_err(DetectionError::on(&request.output, "write"))?;
     Ok(Browsed {
@@ -91,4 +94,17 @@ pub fn browse(request: &BrowseRequest) -> Result<Browsed, DetectionError> {
         skipped,
         bytes: page.len(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_fetched() {
+        let page = PAGE.fill("run", &0).unwrap().replace("http://www.w3.org/2000/svg", "");
+        for address in ["http://", "https://", "src=\"/", "@import"] {
+            assert!(!page.contains(address), "{address}");
+        }
+    }
 }

@@ -115,7 +115,7 @@ pub fn report(request: &ReportRequest) -> Result<Report, ReportError> {
     }
     let groups = tasks.iter().map(|task| task.groups.len()).sum();
     let data = PageData { tasks, notes };
-    let html = page::fill(&request.title, &data)?;
+    let html = page::PAGE.fill(&request.title, &data)?;
     Ok(Report { html, runs: runs.len(), groups, left_out, summary: data.summary()? })
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
 use crate::error::TrainError;
+use crate::group::Backend;
 use crate::heads::LossPath;
 use crate::optimiser::{AdamWConfig, LayerRates, Prefixes, Rule, SgdConfig};
 use crate::plateau::PlateauConfig;
@@ -184,6 +185,11 @@ pub struct TrainFlags {
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1, value_parser = at_least_one, help_heading = "Machine")]
     #[serde(skip)]
     pub processes: usize,
+
+    /// What carries gradients between processes
+    #[arg(long, value_enum, default_value_t, help_heading = "Machine")]
+    #[serde(skip)]
+    pub backend: Backend,
 
     /// Steps between checkpoints within an epoch; 0 for the end of each epoch only
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 0, help_heading = "Run")]

@@ -98,6 +98,7 @@ fn each_bad_value_is_refused_with_what_would_be_right() {
         ("--device gpu", "--device", "cuda:0"),
         ("--precision half", "--precision", "bfloat16, float16"),
         ("--processes 0", "--processes", "at least 1"),
+        ("--backend mpi", "--backend", "auto, gloo, nccl"),
         ("--seed 9223372036854775808", "--seed", "9223372036854775807"),
         ("--schedule linear", "--schedule", "constant, step, cosine, plateau"),
         (

@@ -1,8 +1,9 @@
 //! Several processes that train one model: each has a part of every batch, gradients are summed.
 //!
-//! libtorch's own c10d does the work, over Gloo. A run means the same with one process and with many: batches, class
+//! libtorch's own c10d does the work, over Gloo; gradients on GPUs travel by NCCL. A run means the same with one process and with many: batches, class
 //! counts and what losses are divided by are those of all processes together.
 
+mod backend;
 mod launch;
 mod reducer;
 
@@ -15,6 +16,7 @@ use torch_sys::C_tensor;
 
 use crate::seeding::{Stream, derive};
 
+pub use backend::Backend;
 pub use launch::Launch;
 pub use reducer::Reducer;
 
@@ -75,6 +77,9 @@ pub enum GroupError {
         /// libtorch's reason.
         reason: String,
     },
+    /// `--backend nccl` where it cannot be had.
+    #[error("--backend nccl: {0}")]
+    Backend(String),
     /// What the first process sent makes no sense.
     #[error("the first process sent something that cannot be read: {0}")]
     Message(String),
@@ -107,10 +112,10 @@ pub const LAUNCHED: &str = "TOOLKIT_LAUNCHED";
 pub const LOST: u8 = 76;
 
 impl GroupError {
-    /// 2 for an environment that makes no sense, 1 for processes that failed.
+    /// 2 for an environment or a backend that makes no sense, 1 for processes that failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            GroupError::Environment(_) => 2,
+            GroupError::Environment(_) | GroupError::Backend(_) => 2,
             GroupError::Lost { .. } if std::env::var_os(LAUNCHED).is_some() => LOST,
             _ => 1,
         }
