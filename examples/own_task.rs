@@ -17,8 +17,8 @@ use imbalance_train::heads::{HeadOptions, softmax_loss_with};
 use imbalance_train::order::shuffled_batches;
 use imbalance_train::seeding::seed_libtorch;
 use imbalance_train::{
-    BatchLoss, Compute, Goal, Interrupt, LossPhase, Manifest, Outcome, RunRequest, Step, Stream, Task, TrainError,
-    TrainFlags, fit,
+    BatchLoss, Compute, Goal, Group, Interrupt, LossPhase, Manifest, Outcome, RunRequest, Step, Stream, Task,
+    TrainError, TrainFlags, fit,
 };
 use tch::nn::{self, Module, VarStore};
 use tch::{Kind, Tensor};
@@ -85,7 +85,7 @@ impl Task for Telling {
         Ok(Some(BatchLoss { sum, units: batch.size()[0] as f64 }))
     }
 
-    fn validate(&mut self, _: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&mut self, _: LossPhase, _: &Group) -> Result<BTreeMap<String, f64>, TrainError> {
         let right = self.model.forward(&self.valid.values).argmax(-1, false).eq_tensor(&self.valid.classes);
         let of = |class: i64| {
             let own = self.valid.classes.eq(class);

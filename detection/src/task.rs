@@ -162,8 +162,9 @@ impl Task for DetectionTask<'_> {
         }
     }
 
-    fn validate(&mut self, _: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
-        let (found, _) = self.valid.detections(self.network).map_err(TrainError::task)?;
+    fn validate(&mut self, _: LossPhase, group: &Group) -> Result<BTreeMap<String, f64>, TrainError> {
+        let found = self.valid.detections_of_all(self.network, group).map_err(TrainError::task)?;
+        let Some(found) = found else { return Ok(BTreeMap::new()) };
         let stats = self.valid.score(&found).map_err(TrainError::task)?;
         Ok(named(&stats))
     }
@@ -224,6 +225,58 @@ impl Evaluate<'_> {
         network: &RetinaNet,
         mut also: impl FnMut(&LoadedBatch, &Said) -> Result<(), DetectionError>,
     ) -> Result<(Vec<coco::Detection>, Vec<Skipped>), DetectionError> {
+        let indices: Vec<usize> = (0..self.set.images.len()).collect();
+        let mut all = Vec::new();
+        let skipped = self.each(network, &indices, |loaded, said, options| {
+            also(loaded, said)?;
+            for (image, found) in loaded.images.iter().zip(said.detections(loaded, options)?) {
+                all.extend(found.into_iter().map(|found| self.detection(image.index, &found)));
+            }
+            Ok(())
+        })?;
+        Ok((all, skipped))
+    }
+
+    /// The same in the first process of those that share the images; nothing in the others.
+    fn detections_of_all(
+        &self,
+        network: &RetinaNet,
+        group: &Group,
+    ) -> Result<Option<Vec<coco::Detection>>, DetectionError> {
+        let count = self.set.images.len();
+        let turns: Vec<usize> = group.turns(count).collect();
+        // Class, box and score of each; none of an image that is left out.
+        let mut own: Vec<Vec<(usize, [f32; 4], f32)>> = vec![Vec::new(); turns.len()];
+        self.each(network, &turns, |loaded, said, options| {
+            for (image, found) in loaded.images.iter().zip(said.detections(loaded, options)?) {
+                own[image.index / group.size()] = found.iter().map(|one| (one.class, one.bbox, one.score)).collect();
+            }
+            Ok(())
+        })?;
+        let all = group.gather(count, own).map_err(TrainError::from)?;
+        let of_image = |(index, found): (usize, Vec<(usize, [f32; 4], f32)>)| {
+            found.into_iter().map(move |(class, bbox, score)| self.detection(index, &Detection { class, bbox, score }))
+        };
+        Ok(group.is_first().then(|| all.into_iter().enumerate().flat_map(of_image).collect()))
+    }
+
+    /// A detection in an image of the set as COCO has it.
+    fn detection(&self, image: usize, found: &Detection) -> coco::Detection {
+        coco::Detection {
+            image_id: self.set.images[image].id,
+            category_id: self.categories[found.class],
+            bbox: corners_to_coco(found.bbox),
+            score: f64::from(found.score),
+        }
+    }
+
+    /// Gives `of` image after image of those that can be decoded, with what the network says of it; returns the others.
+    fn each(
+        &self,
+        network: &RetinaNet,
+        indices: &[usize],
+        mut of: impl FnMut(&LoadedBatch, &Said, &DetectOptions) -> Result<(), DetectionError>,
+    ) -> Result<Vec<Skipped>, DetectionError> {
         let how = Detecting {
             options: self.options,
             precision: self.precision,
@@ -231,23 +284,11 @@ impl Evaluate<'_> {
             channels_last: self.channels_last,
         };
         let mut loader = Loader::new(Arc::clone(self.set), self.transform.clone(), self.loading)?;
-        let indices: Vec<usize> = (0..self.set.images.len()).collect();
-        loader.start(evaluation_batches(self.set, &indices, 1), 0);
-        let mut all = Vec::new();
+        loader.start(evaluation_batches(self.set, indices, 1), 0);
         while let Some(loaded) = loader.next_batch()? {
-            let said = Said::of(network, &loaded, how)?;
-            also(&loaded, &said)?;
-            for (image, found) in loaded.images.iter().zip(said.detections(&loaded, &how.options)?) {
-                let id = self.set.images[image.index].id;
-                all.extend(found.into_iter().map(|found| coco::Detection {
-                    image_id: id,
-                    category_id: self.categories[found.class],
-                    bbox: corners_to_coco(found.bbox),
-                    score: f64::from(found.score),
-                }));
-            }
+            of(&loaded, &Said::of(network, &loaded, how)?, &how.options)?;
         }
-        Ok((all, loader.skipped()))
+        Ok(loader.skipped())
     }
 
     pub(crate) fn score(&self, found: &[coco::Detection]) -> Result<Stats, DetectionError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use imbalance_core::host::{HeadError, Loss};
 use imbalance_train::heads::{HeadLoss, HeadOptions, LossHeadError, LossPath, softmax_loss_with};
 use imbalance_train::losses::MadeLosses;
-use imbalance_train::{Autocast, BatchLoss, Goal, LossPhase, Precision, Sampling, Step, Task, TrainError};
+use imbalance_train::{Autocast, BatchLoss, Goal, Group, LossPhase, Precision, Sampling, Step, Task, TrainError};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -67,9 +67,9 @@ impl Task for DialogueTask<'_> {
         Ok(Some(BatchLoss { sum, units: targets.numel() as f64 }))
     }
 
-    fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&mut self, phase: LossPhase, group: &Group) -> Result<BTreeMap<String, f64>, TrainError> {
         let how = Measuring { path: self.loss_path, precision: self.precision, device: self.device };
-        let measured = measure(self.model, self.valid, self.losses.of(phase), self.batch_size, how);
+        let measured = measure(self.model, self.valid, self.losses.of(phase), self.batch_size, how, group);
         let measured = measured.map_err(|error| match error {
             DialogueError::Head(LossHeadError::Head(error @ HeadError::NotFinite { .. })) => TrainError::task(format!(
                 "validation: {error}; the training has diverged. A smaller --lr, --clip-norm or a warm-up usually helps"
@@ -114,35 +114,37 @@ pub(crate) struct Measured {
     pub perplexity: f64,
 }
 
-/// Loss and perplexity of every reply of `examples`.
+/// Loss and perplexity of every reply of `examples`, in the first process of those that share them.
 pub(crate) fn measure(
     model: &AnyModel,
     examples: &Examples,
     loss: &Loss,
     batch_size: usize,
     how: Measuring,
+    group: &Group,
 ) -> Result<Measured, DialogueError> {
     let options = HeadOptions { path: how.path, ..HeadOptions::default() };
-    let (mut sum, mut nll, mut tokens) = (0.0, 0.0, 0.0);
-    tch::no_grad(|| -> Result<(), DialogueError> {
-        for indices in examples.by_length(batch_size) {
-            let batch = examples.batch(&indices, how.device);
-            let targets = batch.targets();
-            let logits = {
-                let _autocast = Autocast::begin(how.precision, how.device);
-                logits_for(loss, model, &batch, false)?
-            };
-            // Perplexity is the model's, whatever the loss does to the logits.
-            let scale = model.cosine_scale().filter(|_| takes_cosines(loss, model));
-            let own = (scale.is_some() || !loss.adjustment().keeps_logits())
-                .then(|| negative_log_likelihood(&(&logits * scale.unwrap_or(1.0)), &targets));
-            let measured = softmax_loss_with(loss, logits, &targets, &options)?;
-            sum += measured.total;
-            nll += own.unwrap_or(measured.negative_log_likelihood);
-            tokens += targets.numel() as f64;
-        }
-        Ok(())
-    })?;
+    // Sums of the loss and of −log p, and tokens.
+    let of_batch = |indices: &[usize]| -> Result<[f64; 3], DialogueError> {
+        let batch = examples.batch(indices, how.device);
+        let targets = batch.targets();
+        let logits = {
+            let _autocast = Autocast::begin(how.precision, how.device);
+            logits_for(loss, model, &batch, false)?
+        };
+        // Perplexity is the model's, whatever the loss does to the logits.
+        let scale = model.cosine_scale().filter(|_| takes_cosines(loss, model));
+        let own = (scale.is_some() || !loss.adjustment().keeps_logits())
+            .then(|| negative_log_likelihood(&(&logits * scale.unwrap_or(1.0)), &targets));
+        let measured = softmax_loss_with(loss, logits, &targets, &options)?;
+        Ok([measured.total, own.unwrap_or(measured.negative_log_likelihood), targets.numel() as f64])
+    };
+    let batches = examples.by_length(batch_size);
+    let own: Vec<[f64; 3]> =
+        tch::no_grad(|| group.turns(batches.len()).map(|turn| of_batch(&batches[turn])).collect::<Result<_, _>>())?;
+    let all = group.gather(batches.len(), own).map_err(TrainError::from)?;
+    let [sum, nll, tokens] =
+        all.iter().fold([0.0; 3], |sums, own| [sums[0] + own[0], sums[1] + own[1], sums[2] + own[2]]);
     Ok(Measured { loss: sum / tokens, perplexity: (nll / tokens).exp() })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::dialogue::{DialogueScores, FrequencySeries, plot_word_frequencies};
 use imbalance_train::{
-    Compute, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Sampling, Stream, Summary, TrainError,
+    Compute, Group, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Sampling, Stream, Summary, TrainError,
     checkpoint, derive, fit, losses::MadeLosses, write_atomically,
 };
 use serde::Serialize;
@@ -190,7 +190,7 @@ impl Prepared {
         let examples = Examples::new(dialogues, &self.vocabulary, flags.data.history_tokens, 0);
         let how = Measuring { path: flags.train.loss_path, precision: compute.precision, device: compute.device };
         let Measured { loss, perplexity } =
-            measure(&self.model, &examples, &self.losses.main, flags.train.batch_size, how)?;
+            measure(&self.model, &examples, &self.losses.main, flags.train.batch_size, how, &Group::alone())?;
         let mut evaluation =
             evaluate(&self.model, &self.vocabulary, dialogues, &examples, &flags.decode, &self.words, compute.device)?;
         evaluation.scores.perplexity = Some(perplexity);

@@ -233,20 +233,21 @@ impl Task for VisionTask<'_> {
         }
     }
 
-    fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&mut self, phase: LossPhase, group: &Group) -> Result<BTreeMap<String, f64>, TrainError> {
         let scale = match self.trained {
             Trained::Scale(scale) => Some(scale),
             _ => None,
         };
         let evaluate =
             Evaluate { network: self.network, scale, precision: self.precision, device: self.device, bias: None };
-        let measured = evaluate.measure(self.valid, self.losses.of(phase), self.loss_path);
-        let (predictions, loss) = measured.map_err(|error| match error {
+        let measured = evaluate.measure(self.valid, self.losses.of(phase), self.loss_path, group);
+        let measured = measured.map_err(|error| match error {
             VisionError::Head(LossHeadError::Head(error @ HeadError::NotFinite { .. })) => TrainError::task(format!(
                 "validation: {error}; the training has diverged. A smaller --lr, --clip-norm or a warm-up usually helps"
             )),
             error => TrainError::task(error),
         })?;
+        let Some((predictions, loss)) = measured else { return Ok(BTreeMap::new()) };
         let scores = score(&predictions, self.train_counts, &self.groups).map_err(TrainError::task)?;
         let named = [
             ("accuracy", Some(scores.all)),
@@ -308,24 +309,40 @@ impl Evaluate<'_> {
         Ok((Tensor::f_cat(&all, 0)?, labels))
     }
 
-    /// The predictions with the mean of `loss`.
-    fn measure(&self, loader: &Loader, loss: &Loss, path: LossPath) -> Result<(Predictions, f64), VisionError> {
-        let (mut all, mut labels, mut sum) = (Vec::new(), Vec::new(), 0.0);
+    /// The predictions with the mean of `loss`, in the first process of those that share the images.
+    fn measure(
+        &self,
+        loader: &Loader,
+        loss: &Loss,
+        path: LossPath,
+        group: &Group,
+    ) -> Result<Option<(Predictions, f64)>, VisionError> {
         let cosines = takes_cosines(loss, self.network);
-        self.each(loader, |features, targets| {
+        let of_batch = |number: usize| -> Result<(Vec<f32>, Vec<i64>, f64), VisionError> {
+            let Some((features, targets)) = self.batch(loader, number)? else { return Ok(Default::default()) };
             let taken = self.classify(&features, cosines)?;
             let logits = if cosines { self.classify(&features, false)? } else { taken.shallow_clone() };
             let logits = self.finish(&logits)?.f_to_device(Device::Cpu)?;
-            all.extend(Vec::<f32>::try_from(logits.f_contiguous()?.f_view([-1])?)?);
             let options = HeadOptions { path, features: Some(&features), ..HeadOptions::default() };
-            let on_device = Tensor::f_from_slice(targets)?.f_to_device(self.device)?;
-            sum += softmax_loss_with(loss, taken, &on_device, &options)?.total;
+            let on_device = Tensor::f_from_slice(&targets)?.f_to_device(self.device)?;
+            let sum = softmax_loss_with(loss, taken, &on_device, &options)?.total;
+            Ok((Vec::try_from(logits.f_contiguous()?.f_view([-1])?)?, targets, sum))
+        };
+        let batches = batches(loader);
+        let own = tch::no_grad(|| group.turns(batches).map(of_batch).collect::<Result<Vec<_>, _>>())?;
+        let all = group.gather(batches, own).map_err(TrainError::from)?;
+        if !group.is_first() {
+            return Ok(None);
+        }
+        let (mut logits, mut labels, mut sum) = (Vec::new(), Vec::new(), 0.0);
+        for (of_batch, targets, loss) in all {
+            logits.extend(of_batch);
             labels.extend(targets.iter().map(|&label| label as usize));
-            Ok(())
-        })?;
+            sum += loss;
+        }
         let images = labels.len() as f64;
         let classes = self.network.config().model.classes as usize;
-        Ok((Predictions::from_logits(classes, all, labels)?, sum / images))
+        Ok(Some((Predictions::from_logits(classes, logits, labels)?, sum / images)))
     }
 
     fn classify(&self, features: &Tensor, cosines: bool) -> Result<Tensor, VisionError> {
@@ -349,23 +366,35 @@ impl Evaluate<'_> {
         loader: &Loader,
         mut of: impl FnMut(Tensor, &[i64]) -> Result<(), VisionError>,
     ) -> Result<(), VisionError> {
-        let split = loader.split();
-        let indices: Vec<usize> = (0..split.labels.len()).collect();
         tch::no_grad(|| {
-            for batch in indices.chunks(EVALUATION_BATCH) {
-                let loaded = loader.load_batch(batch, 0, 0, 0)?;
-                if loaded.positions().is_empty() {
-                    continue;
+            for number in 0..batches(loader) {
+                if let Some((features, labels)) = self.batch(loader, number)? {
+                    of(features, &labels)?;
                 }
-                let labels: Vec<i64> =
-                    loaded.positions().iter().map(|&position| i64::from(split.labels[batch[position]])).collect();
-                let features = {
-                    let _autocast = Autocast::begin(self.precision, self.device);
-                    self.network.features(&images(loader, &loaded, self.device)?, false)?
-                };
-                of(features.f_to_kind(Kind::Float)?, &labels)?;
             }
             Ok(())
         })
     }
+
+    /// The same of one batch; none where no image of it can be decoded.
+    fn batch(&self, loader: &Loader, number: usize) -> Result<Option<(Tensor, Vec<i64>)>, VisionError> {
+        let split = loader.split();
+        let start = number * EVALUATION_BATCH;
+        let batch: Vec<usize> = (start..split.labels.len().min(start + EVALUATION_BATCH)).collect();
+        let loaded = loader.load_batch(&batch, 0, 0, 0)?;
+        if loaded.positions().is_empty() {
+            return Ok(None);
+        }
+        let labels = loaded.positions().iter().map(|&position| i64::from(split.labels[batch[position]])).collect();
+        let features = {
+            let _autocast = Autocast::begin(self.precision, self.device);
+            self.network.features(&images(loader, &loaded, self.device)?, false)?
+        };
+        Ok(Some((features.f_to_kind(Kind::Float)?, labels)))
+    }
+}
+
+/// How many batches the images of `loader` are evaluated in.
+fn batches(loader: &Loader) -> usize {
+    loader.split().labels.len().div_ceil(EVALUATION_BATCH)
 }

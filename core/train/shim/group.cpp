@@ -324,6 +324,23 @@ extern "C" bool imbalance_group_broadcast(void *group, at::Tensor *tensor, char 
     });
 }
 
+// Bytes from one process to another, in the host's memory.
+extern "C" bool imbalance_group_send(void *group, at::Tensor *tensor, int to, char *message, size_t length) {
+    return guarded(message, length, [&] {
+        std::vector<at::Tensor> tensors{*tensor};
+        static_cast<Group *>(group)->backend->send(tensors, to, 0)->wait();
+        return true;
+    });
+}
+
+extern "C" bool imbalance_group_receive(void *group, at::Tensor *tensor, int from, char *message, size_t length) {
+    return guarded(message, length, [&] {
+        std::vector<at::Tensor> tensors{*tensor};
+        static_cast<Group *>(group)->backend->recv(tensors, from, 0)->wait();
+        return true;
+    });
+}
+
 extern "C" void *imbalance_reducer_new(void *group, at::Tensor *const *variables, size_t count, int64_t bucket_bytes,
                                        char *message, size_t length) {
     return guarded(message, length, [&]() -> void * {

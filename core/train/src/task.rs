@@ -98,9 +98,10 @@ pub trait Task {
     /// generator has been seeded for this step.
     fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError>;
 
-    /// Metrics on the validation data, called without gradients after each epoch, in the first process only; a loss among them is that
-    /// of `phase`. libtorch's generator has been seeded for this epoch.
-    fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError>;
+    /// Metrics on the validation data, called without gradients after each epoch; a loss among them is that of `phase`.
+    /// libtorch's generator has been seeded for this epoch. All processes are called at the same time and may share the work
+    /// ([`Group::turns`], [`Group::gather`]); what the first returns counts.
+    fn validate(&mut self, phase: LossPhase, group: &Group) -> Result<BTreeMap<String, f64>, TrainError>;
 
     /// The validation metric that selects the best checkpoint and drives the plateau schedule and
     /// early stopping.

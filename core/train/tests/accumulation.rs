@@ -56,7 +56,7 @@ impl Task for Regression {
         Ok(Some(BatchLoss { sum, units: batch.len() as f64 }))
     }
 
-    fn validate(&mut self, _: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&mut self, _: LossPhase, _: &Group) -> Result<BTreeMap<String, f64>, TrainError> {
         Ok(BTreeMap::from([("loss".to_owned(), 0.0)]))
     }
 

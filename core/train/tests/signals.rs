@@ -43,7 +43,7 @@ impl Task for Slow {
         Ok(Some(BatchLoss { sum: self.weight.square().sum(Kind::Float), units: 1.0 }))
     }
 
-    fn validate(&mut self, _phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&mut self, _phase: LossPhase, _: &Group) -> Result<BTreeMap<String, f64>, TrainError> {
         Ok(BTreeMap::from([("loss".to_string(), 0.0)]))
     }
 

@@ -127,7 +127,7 @@ impl Task for Points {
         Ok(Some(BatchLoss { sum, units }))
     }
 
-    fn validate(&mut self, phase: LossPhase) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&mut self, phase: LossPhase, _: &Group) -> Result<BTreeMap<String, f64>, TrainError> {
         let logits = self.logits(&self.inputs, false);
         let mut loss = logits.cross_entropy_for_logits(&self.labels).double_value(&[]);
         assert!(self.phases.last().is_none_or(|&last| last == phase), "validation is told the phase that trained");

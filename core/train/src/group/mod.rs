@@ -11,6 +11,8 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ops::Range;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
@@ -39,6 +41,20 @@ unsafe extern "C" {
     fn imbalance_group_broadcast(
         group: *mut c_void,
         tensor: *mut C_tensor,
+        message: *mut c_char,
+        length: usize,
+    ) -> bool;
+    fn imbalance_group_send(
+        group: *mut c_void,
+        tensor: *mut C_tensor,
+        to: i32,
+        message: *mut c_char,
+        length: usize,
+    ) -> bool;
+    fn imbalance_group_receive(
+        group: *mut c_void,
+        tensor: *mut C_tensor,
+        from: i32,
         message: *mut c_char,
         length: usize,
     ) -> bool;
@@ -80,8 +96,8 @@ pub enum GroupError {
     /// `--backend nccl` where it cannot be had.
     #[error("--backend nccl: {0}")]
     Backend(String),
-    /// What the first process sent makes no sense.
-    #[error("the first process sent something that cannot be read: {0}")]
+    /// What another process sent makes no sense.
+    #[error("another process sent something that cannot be read: {0}")]
     Message(String),
 }
 
@@ -256,13 +272,19 @@ impl Group {
         })
     }
 
-    /// The first process's text for all; what the others give is ignored.
+    /// The first process's value for all; what the others give is ignored.
     ///
     /// # Errors
     /// [`GroupError::Lost`] and [`GroupError::Message`].
-    pub fn broadcast_text(&self, text: String) -> Result<String, GroupError> {
-        let bytes = self.broadcast_bytes(text.into_bytes())?;
-        String::from_utf8(bytes).map_err(|error| GroupError::Message(error.to_string()))
+    pub fn broadcast_value<T: Serialize + DeserializeOwned>(&self, value: T) -> Result<T, GroupError> {
+        if self.handle.is_none() {
+            return Ok(value);
+        }
+        let bytes = match self.is_first() {
+            true => postcard::to_allocvec(&value).map_err(unreadable)?,
+            false => Vec::new(),
+        };
+        postcard::from_bytes(&self.broadcast_bytes(bytes)?).map_err(unreadable)
     }
 
     /// The first process's bytes for all; the others give none.
@@ -283,6 +305,48 @@ impl Group {
         Ok(bytes)
     }
 
+    /// Which of `count` pieces of work (batches to evaluate, say) are this process's: they are dealt out in turn.
+    pub fn turns(&self, count: usize) -> impl Iterator<Item = usize> {
+        (self.rank..count).step_by(self.size)
+    }
+
+    /// What all processes made in their [`Group::turns`] of `count`, in order, in the first process; nothing in the others.
+    ///
+    /// # Errors
+    /// [`GroupError::Lost`] and [`GroupError::Message`].
+    pub fn gather<T: Serialize + DeserializeOwned>(&self, count: usize, own: Vec<T>) -> Result<Vec<T>, GroupError> {
+        let Some(Handle(handle)) = &self.handle else { return Ok(own) };
+        if !self.is_first() {
+            let bytes = Tensor::from_slice(&postcard::to_allocvec(&own).map_err(unreadable)?);
+            let length = Tensor::from_slice(&[bytes.numel() as i64]);
+            for tensor in [length, bytes] {
+                // SAFETY: both live through the call.
+                self.call(|message, length| unsafe {
+                    imbalance_group_send(*handle, tensor.as_ptr().cast_mut(), 0, message, length)
+                })?;
+            }
+            return Ok(Vec::new());
+        }
+        let mut parts = vec![own.into_iter()];
+        for from in 1..self.size as i32 {
+            let receive = |tensor: &Tensor| {
+                // SAFETY: both live through the call.
+                self.call(|message, length| unsafe {
+                    imbalance_group_receive(*handle, tensor.as_ptr().cast_mut(), from, message, length)
+                })
+            };
+            let length = Tensor::from_slice(&[0i64]);
+            receive(&length)?;
+            let tensor = Tensor::zeros([length.int64_value(&[0])], (Kind::Uint8, Device::Cpu));
+            receive(&tensor)?;
+            let mut bytes = vec![0u8; tensor.numel()];
+            tensor.copy_data(&mut bytes, tensor.numel());
+            parts.push(postcard::from_bytes::<Vec<T>>(&bytes).map_err(unreadable)?.into_iter());
+        }
+        let missing = || GroupError::Message("a process has done less than its part".into());
+        (0..count).map(|at| parts[at % self.size].next().ok_or_else(missing)).collect()
+    }
+
     /// Waits until all processes are here.
     ///
     /// # Errors
@@ -299,6 +363,10 @@ impl Group {
     pub(crate) fn lost(&self, reason: &str) -> GroupError {
         GroupError::Lost { rank: self.rank, size: self.size, reason: first_line(reason) }
     }
+}
+
+fn unreadable(error: postcard::Error) -> GroupError {
+    GroupError::Message(error.to_string())
 }
 
 /// libtorch's messages go on with stack traces.
@@ -323,7 +391,9 @@ mod tests {
     fn a_process_on_its_own_is_the_whole_group() {
         let group = Group::alone();
         assert_eq!(group.sum([1.5, 2.0]).unwrap(), [1.5, 2.0]);
-        assert_eq!(group.broadcast_text("x".into()).unwrap(), "x");
+        assert_eq!(group.broadcast_value("x".to_owned()).unwrap(), "x");
+        assert_eq!(group.turns(3).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(group.gather(3, vec![1, 2, 3]).unwrap(), [1, 2, 3]);
         assert_eq!(group.part(3), 0..3);
         assert_eq!((group.threads(Some(3)), group.threads(None)), (Some(3), None));
     }
@@ -332,5 +402,7 @@ mod tests {
     fn parts_cover_a_batch_once() {
         let of = |rank| Group { rank, size: 3, ..Group::alone() }.part(5);
         assert_eq!([of(0), of(1), of(2)], [0..2, 2..4, 4..5]);
+        let turns = |rank| Group { rank, size: 3, ..Group::alone() }.turns(5).collect::<Vec<_>>();
+        assert_eq!([turns(0), turns(1), turns(2)], [vec![0, 3], vec![1, 4], vec![2]]);
     }
 }

@@ -16,8 +16,7 @@ use crate::average::Average;
 use crate::checkpoint::{Parts, Pending, Snapshot, Writer};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::exact::Exact;
-use crate::group::{Group, GroupError, Reducer};
+use crate::group::{Group, Reducer};
 use crate::interrupt::Interrupt;
 use crate::memory::peak_resident_bytes;
 use crate::metrics::{Metrics, Record};
@@ -30,7 +29,7 @@ use crate::state::{LossSum, TrainState};
 use crate::task::{Share, Task};
 
 pub use outcome::{BestValue, Outcome, Summary};
-use start::{restore, start_alike};
+use start::{restore, send_first, start_alike};
 use step::{Found, Seen};
 
 /// Trains a task in a run folder, from the start or, for a resumed folder, from its last checkpoint. Before the
@@ -325,23 +324,15 @@ impl Fit<'_> {
         self.save_after(pending)
     }
 
-    /// The metrics on the validation data, which the first process measures for all.
+    /// The metrics on the validation data: the first process's for all.
     fn validate(&mut self) -> Result<BTreeMap<String, f64>, TrainError> {
-        let unreadable = |error: serde_json::Error| GroupError::Message(error.to_string());
-        let mut text = String::new();
-        if self.group.is_first() {
-            let phase = self.config.phase(self.state.epoch);
-            let results = tch::no_grad(|| self.task.validate(phase)).map_err(|error| self.placed(error))?;
-            if self.group.size() == 1 {
-                return Ok(results);
-            }
-            let exact: BTreeMap<String, Exact> =
-                results.into_iter().map(|(name, value)| (name, Exact(value))).collect();
-            text = serde_json::to_string(&exact).map_err(unreadable)?;
+        if self.group.size() > 1 {
+            // Running statistics are each process's own until here.
+            send_first(self.task.variables(), |variable| !variable.requires_grad(), self.group)?;
         }
-        let text = self.group.broadcast_text(text)?;
-        let exact: BTreeMap<String, Exact> = serde_json::from_str(&text).map_err(unreadable)?;
-        Ok(exact.into_iter().map(|(name, value)| (name, value.0)).collect())
+        let phase = self.config.phase(self.state.epoch);
+        let results = tch::no_grad(|| self.task.validate(phase, self.group)).map_err(|error| self.placed(error))?;
+        Ok(self.group.broadcast_value(results)?)
     }
 
     /// Exchanges weights and averages, where results are those of the average.

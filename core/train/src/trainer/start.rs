@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use tch::Tensor;
+use tch::nn::VarStore;
 
 use crate::average::Average;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::error::TrainError;
-use crate::group::Group;
+use crate::group::{Group, GroupError};
 use crate::optimiser::Optimiser;
 use crate::run_folder::RunFolder;
 use crate::state::TrainState;
@@ -18,13 +19,22 @@ pub(super) fn start_alike(task: &dyn Task, average: Option<&mut Average>, group:
     if group.size() == 1 {
         return Ok(());
     }
-    let mut named: Vec<(String, Tensor)> = task.variables().variables().into_iter().collect();
-    named.sort_by(|a, b| a.0.cmp(&b.0));
-    named.iter().try_for_each(|(_, variable)| group.broadcast(variable))?;
+    send_first(task.variables(), |_| true, group)?;
     match average {
         Some(average) => Ok(average.start()?),
         None => Ok(()),
     }
+}
+
+/// Gives every process the first one's values of some variables.
+pub(super) fn send_first(
+    variables: &VarStore,
+    which: impl Fn(&Tensor) -> bool,
+    group: &Group,
+) -> Result<(), GroupError> {
+    let mut named: Vec<(String, Tensor)> = variables.variables().into_iter().collect();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    named.iter().filter(|(_, variable)| which(variable)).try_for_each(|(_, variable)| group.broadcast(variable))
 }
 
 /// Loads the last checkpoint of the run folder, which the first process reads, into all.
