@@ -45,17 +45,18 @@ pub fn search_path(args: &[OsString]) -> anyhow::Result<SearchPath> {
     plugins(&folders)
 }
 
-/// The standard search path behind these folders. A program that `cargo install` put into a folder `bin` also looks where it
-/// was built: cargo does not install plugins.
+/// The standard search path behind these folders. A program that `cargo install` put into a folder `bin`, without plugins in
+/// `../lib/toolkit` as `cargo xtask install` brings them, also looks where it was built: cargo does not install plugins.
 ///
 /// # Errors
 /// One of `folders` is none.
 pub fn plugins(folders: &[PathBuf]) -> anyhow::Result<SearchPath> {
     let search = SearchPath::standard(folders)?;
     let program = std::env::current_exe().unwrap_or_default();
-    let installed = program.parent().and_then(Path::file_name).is_some_and(|folder| folder == "bin");
+    let folder = program.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "bin"));
+    let plain = folder.is_some_and(|folder| !folder.with_file_name("lib").join("toolkit").exists());
     Ok(match option_env!("TOOLKIT_BUILD_FOLDER") {
-        Some(folder) if installed => search.and_build(Path::new(folder)),
+        Some(folder) if plain => search.and_build(Path::new(folder)),
         _ => search,
     })
 }

@@ -286,5 +286,9 @@ fn wrong_usage_says_what_would_be_right() {
     contains(&said(&["table-3", "--only", "oltr"]), &["does not have open long-tailed recognition"]);
     contains(&said(&["table-3", "--seeds", "3"]), &["--seeds 3", "0..4"]);
     contains(&said(&["table-3", "--scale", "half"]), &["full", "quick"]);
-    contains(&said(&["table-4", "--data", "data", "--dry-run", "--", "--hiden", "3"]), &["table-4 ce", "--hiden"]);
+    for more in [&["--dry-run"][..], &[]] {
+        let arguments = [&["table-4", "--data", "data"], more, &["--", "--hiden", "3"]].concat();
+        contains(&said(&arguments), &["table-4 ce", "--hiden"]);
+    }
+    assert!(!lab.path("runs").exists(), "all is checked before anything is trained");
 }

@@ -64,7 +64,7 @@ mod tests {
         let anchors = config.over((8, 32), &[(1, 4)]).unwrap();
         // Of two classes. Probabilities of 0 are .5, of 3 about .953, of −3 about .047.
         let logits = Tensor::from_slice(&[3.0f32, -3.0, 0.0, 3.0, -3.0, 0.0, -9.0, -9.0]).view([1, 4, 2]);
-        let outputs = [HeadOutput { logits, offsets: Tensor::zeros([1, 4, 4], tch::kind::FLOAT_CPU), size: (1, 4) }];
+        let outputs = [HeadOutput { logits, offsets: Tensor::zeros([1, 4, 4], tch::kind::FLOAT_CPU) }];
         let options = MatchOptions { low_quality: false, ..MatchOptions::default() };
         // Overlaps: 1 with the first anchor, 40/88 with the second, which is therefore ignored.
         let boxes = [[-4.0, -4.0, 4.0, 4.0], [7.0, -4.0, 15.0, 4.0]];

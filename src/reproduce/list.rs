@@ -77,17 +77,25 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks the arguments of the chosen trainings and prints them.
+/// Checks the arguments of the chosen trainings: of `every` one, or of those that can be run and are not finished.
 ///
 /// # Errors
-/// Arguments that are wrong, or losses that are not there.
-pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
-    let mut lines = Vec::new();
-    for (row, training, missing) in all(plan) {
+/// Arguments that are wrong, or losses that are not there, with the row.
+pub fn check(plan: &Plan, every: bool) -> anyhow::Result<()> {
+    let due = |training: &Training, missing: &[String]| missing.is_empty() && !child::is_finished(&training.folder);
+    let mut checked = all(plan).into_iter().filter(|(_, training, missing)| every || due(training, missing));
+    checked.try_for_each(|(row, training, _)| {
         let name = format!("{} {row}", plan.spec.name);
-        settings::resolved(plan.task(), &training.args).map_err(|error| named(error, name.trim_end()))?;
-        lines.push((row, training, missing));
-    }
+        settings::resolved(plan.task(), &training.args).map(drop).map_err(|error| named(error, name.trim_end()))
+    })
+}
+
+/// Prints the commands of the chosen trainings.
+///
+/// # Errors
+/// Standard output.
+pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
+    let lines = all(plan);
     let mut out = std::io::stdout().lock();
     if as_json {
         let trainings = lines.iter().map(|(row, training, missing)| {

@@ -139,7 +139,7 @@ fn table_command(name: &'static str) -> Command {
                 .help("CPU threads of each training [default: all cores, or the recipe's]"),
         )
         .arg(plugin_dir_arg())
-        .arg(flag("dry-run", "Check and print the commands of the trainings, and train nothing"))
+        .arg(flag("dry-run", "Print the commands of the trainings, checked, and train nothing"))
         .arg(flag("json", "Print JSON"))
         .arg(flag("quiet", "Report no progress"))
         .arg(
@@ -176,7 +176,10 @@ fn table(name: &str, matches: &ArgMatches) -> anyhow::Result<()> {
     let options = Options::of(matches)?;
     let plan = Plan::new(Spec::load(name)?, &options)?;
     let json = matches.get_flag("json");
-    if matches.get_flag("dry-run") {
+    // Before the first training, not after hours of others.
+    let dry = matches.get_flag("dry-run");
+    list::check(&plan, dry)?;
+    if dry {
         return list::dry_run(&plan, json);
     }
     let execution = Execution::of(&plan, options.quiet)?;

@@ -108,8 +108,7 @@ mod tests {
         // Three anchors, two classes. The first two sit on the same place: the second is moved by −1 anchor.
         let logits = Tensor::from_slice(&[2.0f32, -9.0, 1.0, -9.0, -9.0, 0.0]).view([1, 3, 2]);
         let offsets = Tensor::from_slice(&[0.0f32, 0., 0., 0., -1., 0., 0., 0., 0., 0., 0., 0.]).view([1, 3, 4]);
-        let output =
-            || vec![HeadOutput { logits: logits.shallow_clone(), offsets: offsets.shallow_clone(), size: (1, 3) }];
+        let output = || vec![HeadOutput { logits: logits.shallow_clone(), offsets: offsets.shallow_clone() }];
         let found = detect(&output(), &anchors, 0, (8, 24), &DetectOptions::default()).unwrap();
         assert_eq!(found.len(), 2, "the second is suppressed");
         assert_eq!((found[0].bbox, found[0].class), ([0.0, 0.0, 4.0, 4.0], 0));

@@ -13,8 +13,6 @@ pub struct HeadOutput {
     pub logits: Tensor,
     /// Offsets from the anchors, `[n, height · width · anchors, 4]`.
     pub offsets: Tensor,
-    /// Rows and columns of the level.
-    pub size: (usize, usize),
 }
 
 /// Deviation of the initial weights.
@@ -76,11 +74,6 @@ impl Head {
     /// # Shapes
     /// - `level`: `[n, channels, height, width]`
     pub(super) fn forward(&self, level: &Tensor) -> Result<HeadOutput, TchError> {
-        let size = level.size();
-        Ok(HeadOutput {
-            logits: self.classes.forward(level)?,
-            offsets: self.boxes.forward(level)?,
-            size: (size[2] as usize, size[3] as usize),
-        })
+        Ok(HeadOutput { logits: self.classes.forward(level)?, offsets: self.boxes.forward(level)? })
     }
 }
