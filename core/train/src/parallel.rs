@@ -53,6 +53,21 @@ mod tests {
     }
 
     #[test]
+    fn items_are_worked_on_at_the_same_time() {
+        tch::set_num_threads(2);
+        // Each waits for the other, which in turn would never end.
+        let here = std::sync::atomic::AtomicUsize::new(0);
+        let start = std::time::Instant::now();
+        for_each(&mut [(), ()], |_, ()| {
+            here.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            while here.load(std::sync::atomic::Ordering::SeqCst) < 2 {
+                assert!(start.elapsed() < std::time::Duration::from_secs(20), "one after the other");
+                std::thread::yield_now();
+            }
+        });
+    }
+
+    #[test]
     fn a_panic_comes_back() {
         let caught = catch_unwind(|| for_each(&mut [1, 2, 3], |_, item| assert_ne!(*item, 2, "it was two")));
         assert!(caught.is_err());
