@@ -34,5 +34,6 @@ fn main() {
         .file("shim/switches.cpp")
         .file("shim/group.cpp")
         .file("shim/parallel.cpp")
+        .file("shim/transfer.cpp")
         .compile("imbalance_shim");
 }

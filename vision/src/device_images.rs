@@ -3,6 +3,7 @@
 //! The processor only draws, exactly as the loader does, and sends a row, a column and a bit an image; a batch has the bytes
 //! that the loader would make of it.
 
+use imbalance_train::sent;
 use tch::{Device, IndexOp as _, Kind, Tensor};
 
 use crate::VisionError;
@@ -16,6 +17,8 @@ pub struct DeviceImages {
     pixels: Tensor,
     /// What each level of each channel becomes, `[3 · 256]`.
     levels: Tensor,
+    /// Where the levels of each channel begin.
+    channels: Tensor,
     height: i64,
     width: i64,
     augment: Augment,
@@ -50,6 +53,7 @@ impl DeviceImages {
         Ok(Some(Self {
             pixels: Tensor::f_cat(&[bytes, black], 0)?.f_to_device(device)?,
             levels: Tensor::f_from_slice(&(0..768).map(level).collect::<Vec<f32>>())?.f_to_device(device)?,
+            channels: Tensor::f_from_slice(&[0i64, 256, 512])?.f_to_device(device)?,
             height: images.height as i64,
             width: images.width as i64,
             augment: augment.clone(),
@@ -81,7 +85,7 @@ impl DeviceImages {
             drawn.extend([index as i64, top, left, i64::from(draw.flip)]);
         }
         let device = self.pixels.device();
-        let drawn = Tensor::f_from_slice(&drawn)?.f_view([n, 4, 1, 1])?.f_to_device(device)?;
+        let drawn = sent(&Tensor::f_from_slice(&drawn)?.f_view([n, 4, 1, 1])?, device)?;
         let [index, top, left, flip] = [0, 1, 2, 3].map(|at| drawn.i((.., at)));
         let steps = Tensor::f_arange(size, (Kind::Int64, device))?;
         let rows = top.f_add(&steps.f_view([1, size, 1])?)?;
@@ -94,8 +98,7 @@ impl DeviceImages {
         let place = start.f_add(&rows.f_mul_scalar(self.width)?)?.f_add(&columns)?;
         let black = Tensor::f_full([1], self.pixels.size()[0] - 1, (Kind::Int64, device))?;
         let place = place.f_where_self(&inside, &black)?.f_view([-1])?;
-        let channel = Tensor::f_from_slice(&[0i64, 256, 512])?.f_to_device(device)?;
-        let level = self.pixels.f_index_select(0, &place)?.f_to_kind(Kind::Int64)?.f_add(&channel)?;
+        let level = self.pixels.f_index_select(0, &place)?.f_to_kind(Kind::Int64)?.f_add(&self.channels)?;
         let values = self.levels.f_index_select(0, &level.f_view([-1])?)?;
         Ok(values.f_view([n, size, size, 3])?.f_permute([0, 3, 1, 2])?)
     }

@@ -9,7 +9,7 @@
 //! One λ, and one box, a batch; j is i after a shuffle of the batch. With both, a step takes one of them, as likely as the
 //! other.
 
-use imbalance_train::{Stream, derive};
+use imbalance_train::{Stream, derive, sent};
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -59,7 +59,7 @@ impl Mixing {
         let size = images.size();
         let Draw { partners, share, cut } = self.draw(size[0] as usize, [size[2], size[3]], step);
         let order = Tensor::f_from_slice(&partners.iter().map(|&at| at as i64).collect::<Vec<_>>())?;
-        let others = images.f_index_select(0, &order.f_to_device(images.device())?)?;
+        let others = images.f_index_select(0, &sent(&order, images.device())?)?;
         let images = match cut {
             None => images.f_mul_scalar(share)?.f_add(&others.f_mul_scalar(1.0 - share)?)?,
             Some([top, left, bottom, right]) => {

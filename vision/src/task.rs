@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use imbalance_core::host::{HeadError, Loss};
 use imbalance_evaluation::longtail::{Groups, Predictions, score};
-use imbalance_train::heads::{HeadOptions, LossHeadError, LossPath, softmax_loss_with};
+use imbalance_train::heads::{HeadOptions, LossHeadError, LossPath, softmax_loss_sum, softmax_loss_with};
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
-    Autocast, BatchLoss, Goal, Group, LossPhase, Precision, Sampling, Share, Step, Task, TrainError,
+    Autocast, BatchLoss, Goal, Group, LossPhase, Precision, Sampling, Share, Step, Task, TrainError, sent,
 };
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -84,7 +84,7 @@ pub(crate) fn images(loader: &Loader, batch: &LoadedBatch, device: Device) -> Re
         Layout::ChannelsFirst => pixels.f_view([n, 3, size, size])?,
         Layout::ChannelsLast => pixels.f_view([n, size, size, 3])?.f_permute([0, 3, 1, 2])?,
     };
-    Ok(pixels.f_to_device(device)?)
+    Ok(sent(&pixels, device)?)
 }
 
 impl VisionTask<'_> {
@@ -125,7 +125,7 @@ impl VisionTask<'_> {
         let loss = self.losses.of(at.phase);
         let labels: Vec<i64> =
             positions.iter().map(|&position| i64::from(self.loader.split().labels[batch[position]])).collect();
-        let targets = Tensor::f_from_slice(&labels)?.f_to_device(self.device)?;
+        let targets = sent(&Tensor::f_from_slice(&labels)?, self.device)?;
         let mixed = self.mixing.map(|mixing| mixing.apply(images.shallow_clone(), at.step)).transpose()?;
         let features = {
             let _autocast = Autocast::begin(self.precision, self.device);
@@ -141,16 +141,16 @@ impl VisionTask<'_> {
         let options = HeadOptions { path: self.loss_path, features: Some(&features), ..HeadOptions::default() };
         if let Some(Mixed { partners, share, .. }) = mixed {
             let others: Vec<i64> = partners.iter().map(|&partner| labels[partner]).collect();
-            let others = Tensor::f_from_slice(&others)?.f_to_device(self.device)?;
+            let others = sent(&Tensor::f_from_slice(&others)?, self.device)?;
             // The head overwrites the logits that it is given.
             let again = logits.f_mul_scalar(1.0)?;
-            let own = softmax_loss_with(loss, logits, &targets, &options)?.sum;
-            let other = softmax_loss_with(loss, again, &others, &options)?.sum;
+            let own = softmax_loss_sum(loss, logits, &targets, &options)?;
+            let other = softmax_loss_sum(loss, again, &others, &options)?;
             let sum = own.f_mul_scalar(share)?.f_add(&other.f_mul_scalar(1.0 - share)?)?;
             return Ok(BatchLoss { sum, units: labels.len() as f64 });
         }
         if self.reversed.is_none() {
-            let sum = softmax_loss_with(loss, logits, &targets, &options)?.sum;
+            let sum = softmax_loss_sum(loss, logits, &targets, &options)?;
             return Ok(BatchLoss { sum, units: labels.len() as f64 });
         }
         // One mixture of two images has both classes (Zhou et al., 2020, Eq. 3).
@@ -158,8 +158,8 @@ impl VisionTask<'_> {
         let alpha = bilateral_alpha(at.epoch as u64, self.epochs as u64);
         // The head overwrites the logits that it is given.
         let again = logits.f_mul_scalar(1.0)?;
-        let conventional = softmax_loss_with(loss, logits, &targets.f_narrow(0, 0, half)?, &options)?.sum;
-        let rebalancing = softmax_loss_with(loss, again, &targets.f_narrow(0, half, half)?, &options)?.sum;
+        let conventional = softmax_loss_sum(loss, logits, &targets.f_narrow(0, 0, half)?, &options)?;
+        let rebalancing = softmax_loss_sum(loss, again, &targets.f_narrow(0, half, half)?, &options)?;
         let sum = conventional.f_mul_scalar(alpha)?.f_add(&rebalancing.f_mul_scalar(1.0 - alpha)?)?;
         Ok(BatchLoss { sum, units: half as f64 })
     }

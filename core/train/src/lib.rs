@@ -44,6 +44,7 @@ pub mod task;
 pub mod tensorboard;
 pub mod threads;
 pub mod trainer;
+pub mod transfer;
 
 pub use atomic_file::write_atomically;
 pub use batch_norm::{BatchNorm, BatchNormError};
@@ -72,3 +73,4 @@ pub use seeding::{Stream, derive};
 pub use task::{BatchLoss, Goal, LossPhase, Share, Step, Task};
 pub use threads::set_threads;
 pub use trainer::{Outcome, Summary, fit};
+pub use transfer::sent;

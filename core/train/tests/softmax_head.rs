@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use imbalance_core::host::{Loss, LossChoice, SearchPath};
 use imbalance_core::{ClassCounts, Head, WeightScale, effective_number_weights};
-use imbalance_train::heads::softmax_loss;
+use imbalance_train::heads::{HeadOptions, LossPath, softmax_loss, softmax_loss_sum, softmax_loss_with};
 use tch::{Device, Kind, Tensor};
 
 const CLASSES: i64 = 33;
@@ -111,4 +111,26 @@ fn tensors_of_another_kind_or_shape_are_refused() {
     let logits = logits(Kind::Float, 2);
     let _ = logits.get(1).fill_(f64::NAN);
     assert!(said(logits, &targets).starts_with("row 1: its logits are not all finite"));
+}
+
+#[test]
+fn the_sum_alone_is_the_sum_with_its_gradient() {
+    tch::manual_seed(5);
+    let targets = Tensor::randint(CLASSES, [50], (Kind::Int64, Device::Cpu));
+    let start = Tensor::randn([50, CLASSES], (Kind::Float, Device::Cpu)) * 4;
+    for path in [LossPath::Fused, LossPath::Tensor] {
+        let options = HeadOptions { path, ..HeadOptions::default() };
+        for loss in ["cross-entropy", "focal", "eureka"].map(loss) {
+            let of = |sum: &dyn Fn(Tensor) -> Tensor| {
+                let logits = start.copy().set_requires_grad(true);
+                let sum = sum(logits.shallow_clone() * 1.0);
+                sum.backward();
+                (sum.double_value(&[]), logits.grad())
+            };
+            let (sum, gradient) = of(&|logits| softmax_loss_sum(&loss, logits, &targets, &options).unwrap());
+            let (whole, same) = of(&|logits| softmax_loss_with(&loss, logits, &targets, &options).unwrap().sum);
+            assert!((sum - whole).abs() <= 1e-6 * whole.abs(), "{path}: {sum} and {whole}");
+            assert_eq!(gradient, same, "{path}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use imbalance_core::host::{Expression, Loss, Node};
 use tch::{Device, Kind, Tensor};
 
 use super::LossHeadError;
+use crate::transfer::sent;
 
 /// The formula of a loss on one device.
 pub(super) struct Formula<'a> {
@@ -31,7 +32,7 @@ impl<'a> Formula<'a> {
     pub fn new(loss: &'a Loss, kind: Kind, device: Device) -> Result<Self, LossHeadError> {
         let expression = match loss.expression()? {
             Some(expression) => {
-                let table = |table: &Vec<f64>| Ok(Tensor::f_from_slice(table)?.f_to_kind(kind)?.f_to_device(device)?);
+                let table = |table: &Vec<f64>| Ok(sent(&Tensor::f_from_slice(table)?.f_to_kind(kind)?, device)?);
                 let tables = expression.tables().iter().map(table).collect::<Result<_, LossHeadError>>()?;
                 Some((expression, tables))
             }

@@ -16,7 +16,7 @@ mod whole;
 
 pub use linear::linear_softmax_loss;
 pub use sigmoid::{sigmoid_gradients, sigmoid_loss};
-pub use softmax::{softmax_gradients, softmax_loss, softmax_loss_with};
+pub use softmax::{softmax_gradients, softmax_loss, softmax_loss_sum, softmax_loss_with};
 pub use whole::{check_libtorch, whole_tensor_loss};
 
 /// Why a loss could not be put on a tensor.

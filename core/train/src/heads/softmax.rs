@@ -6,6 +6,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::formula::{Classes, Formula};
 use super::node::with_gradients;
+use crate::transfer::sent;
+
 use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors, numbers, softplus, whole};
 
 /// The loss of `logits` `[n, classes]` at `targets` `[n]` (int64), by the path that suits their device.
@@ -52,6 +54,28 @@ pub fn softmax_loss_with(
         head.sum = with_gradients(&head.sum.to_device(logits.device()), &[(&logits, of_rows.gradient)])?;
     }
     Ok(head)
+}
+
+/// The sum of the loss over the rows with its graph, as [`HeadLoss::sum`], for a training that needs no more: an accelerator is
+/// not waited for.
+///
+/// # Errors
+/// See [`softmax_loss_with`].
+pub fn softmax_loss_sum(
+    loss: &Loss,
+    logits: Tensor,
+    targets: &Tensor,
+    options: &HeadOptions<'_>,
+) -> Result<Tensor, LossHeadError> {
+    check_tensors(&logits, targets, options)?;
+    if loss.is_whole_tensor() || options.path.fused(&logits)? {
+        return Ok(softmax_loss_with(loss, logits, targets, options)?.sum);
+    }
+    let (sum, gradient) = tch::no_grad(|| -> Result<_, LossHeadError> {
+        let Gradients { loss, gradient, .. } = by_tensors(loss, &logits.detach(), targets, options)?;
+        Ok((loss.f_sum(Kind::Double)?.f_to_kind(Kind::Float)?, gradient))
+    })?;
+    if logits.requires_grad() { with_gradients(&sum, &[(&logits, gradient)]) } else { Ok(sum) }
 }
 
 /// The head's loss without a graph, from its rows.
@@ -204,7 +228,7 @@ fn by_tensors(
     }
     let adjustment = loss.adjustment();
     let table =
-        |values: &Vec<f64>| Ok::<_, LossHeadError>(Tensor::f_from_slice(values)?.f_to_kind(kind)?.f_to_device(device)?);
+        |values: &Vec<f64>| Ok::<_, LossHeadError>(sent(&Tensor::f_from_slice(values)?.f_to_kind(kind)?, device)?);
     let scale = adjustment.scale.as_ref().map(table).transpose()?;
     let mut z = logits.f_to_kind(kind)?;
     if let Some(scale) = &scale {

@@ -90,7 +90,7 @@ pub fn fit(
         progress,
         writer: RefCell::default(),
         stop: false,
-        found: None,
+        found: Vec::new(),
         seen: None,
     };
     let finished = fit.run();
@@ -121,8 +121,8 @@ struct Fit<'a> {
     writer: RefCell<Writer>,
     /// Whether a process of the group has been asked to stop, as of this step.
     stop: bool,
-    /// What the last step found, until it is read.
-    found: Option<Found>,
+    /// What the last steps found, until it is read.
+    found: Vec<Found>,
     /// What the newest step that was read has found.
     seen: Option<Seen>,
 }

@@ -1,9 +1,9 @@
 //! One step: gradients, their norm, the update.
 //!
-//! What a step found is read after the next one is under way, so that a device need not wait for the host in between. Only
+//! What a step found on a GPU is read some steps later, when it is told or saved, so that the GPU has always work to do. Only
 //! what the step itself depends on is read at once: the norm where gradients are clipped or scaled, the sums over processes.
 
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use crate::clipping::{clip_factor, gradient_norm};
 use crate::error::TrainError;
@@ -26,6 +26,9 @@ struct Added {
     /// The loss of each batch over all processes, with its units.
     losses: Vec<(Number, f64)>,
 }
+
+/// Steps whose findings may wait: a loss that is not finite is noticed so many steps late on a GPU.
+const UNREAD: usize = 64;
 
 /// A number that the device may still be computing.
 enum Number {
@@ -76,7 +79,7 @@ impl Fit<'_> {
             let loss = match self.task.forward(&batch.examples, at) {
                 Ok(loss) => loss,
                 Err(error) => {
-                    // What the step before did to the weights may be the reason.
+                    // What steps before did to the weights may be the reason.
                     self.settle()?;
                     return Err(self.placed(error));
                 }
@@ -111,14 +114,14 @@ impl Fit<'_> {
         self.state.step += 1;
         self.state.batch += batches.len();
         let found = Found { losses, norm, share, overflow, step: self.state.step, lr };
-        if let Some(before) = self.found.replace(found) {
-            self.read(before)?;
-        }
-        if step == 0 {
+        self.found.push(found);
+        if step == 0 || self.found.len() == UNREAD || self.task.variables().device() == Device::Cpu {
             self.settle()?;
-            if let Some(run) = &mut self.run {
-                run.keep()?;
-            }
+        }
+        if step == 0
+            && let Some(run) = &mut self.run
+        {
+            run.keep()?;
         }
         Ok(units)
     }
@@ -192,12 +195,9 @@ impl Fit<'_> {
         Ok((Number::Known(sum), units))
     }
 
-    /// Reads what the last step found, which everything that is saved or told depends on.
+    /// Reads what the last steps found, which everything that is saved or told depends on.
     pub(super) fn settle(&mut self) -> Result<(), TrainError> {
-        match self.found.take() {
-            Some(found) => self.read(found),
-            None => Ok(()),
-        }
+        std::mem::take(&mut self.found).into_iter().try_for_each(|found| self.read(found))
     }
 
     fn read(&mut self, found: Found) -> Result<(), TrainError> {
