@@ -2,8 +2,9 @@
 
 use std::net::TcpListener;
 
-use imbalance_train::Group;
-use imbalance_train::group::Launch;
+use imbalance_train::group::{Backend, Launch, Reducer};
+use imbalance_train::{DeviceChoice, Group};
+use tch::{Device, Kind, Tensor};
 
 /// Calls `work` with each of `size` groups that are one, at the same time; what they return, in order.
 fn together<T: Send>(size: usize, work: impl Fn(Group) -> T + Sync) -> Vec<T> {
@@ -50,4 +51,36 @@ fn what_the_first_says_all_have() {
     });
     let value = (0, "of 0".to_owned());
     assert_eq!(found, [(value.clone(), [2.0, 1.0]), (value, [2.0, 1.0])]);
+}
+
+#[test]
+fn gradients_are_carried_by_nccl_on_a_gpu_and_by_gloo_elsewhere() {
+    let device = DeviceChoice::Auto.open(0).unwrap();
+    together(1, |mut group| {
+        let asked = group.carry_by(Backend::Nccl, device);
+        match device {
+            Device::Cpu => {
+                let refused = asked.unwrap_err().to_string();
+                assert!(refused.starts_with("--backend nccl: process 0 computes on the processor"), "{refused}");
+            }
+            _ => asked.unwrap(),
+        }
+        let numbers = Tensor::arange(1000, (Kind::Float, device));
+        group.sum_tensor(&numbers).unwrap();
+        group.broadcast(&numbers).unwrap();
+        assert_eq!(numbers.sum(Kind::Double).double_value(&[]), 499_500.0);
+        // A group of one: gradients as they are, by way of the buckets.
+        let weights = Tensor::randn([300, 200], (Kind::Float, device)).set_requires_grad(true);
+        let inputs = Tensor::randn([64, 300], (Kind::Float, device));
+        let gradient =
+            || Tensor::run_backward(&[inputs.matmul(&weights).square().sum(Kind::Float)], &[&weights], false, false);
+        let mut reducer = Reducer::new(&group, &[&weights]).unwrap();
+        for _ in 0..3 {
+            let alone = gradient();
+            reducer.begin().unwrap();
+            let mut summed = gradient();
+            reducer.finish(&mut summed).unwrap();
+            assert!(alone[0].allclose(&summed[0], 1e-5, 1e-5, false));
+        }
+    });
 }
