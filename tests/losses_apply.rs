@@ -84,6 +84,23 @@ fn sigmoid_by_hand() {
     close(&gradient, &[0.5, -0.5, 0.75, 0.5, 0.0, 0.0]);
 }
 
+#[test]
+fn two_counts_of_a_sigmoid_head_weigh_every_object_alike() {
+    let lab = Lab::new();
+    batch(&lab, 3, &[0.0; 12], &[0, 1, 2, -1]);
+    // Only the denominator differs between the two.
+    let words = ["class-balanced", "--beta", "0.9", "--class-counts=2,1000", "--head", "sigmoid"];
+    let gradients = ["sum", "weighted-mean"].map(|reduction| {
+        succeeds(&mut apply(&lab, &[&words[..], &["--reduction", reduction]].concat()));
+        read(&lab.path("out.safetensors"), "grad").1
+    });
+    // 1/E of 2 and of 1000 examples, scaled to a sum of 2 (Cui et al., 2019).
+    let inverse = [2, 1000].map(|n| 0.1 / (1.0 - 0.9_f64.powi(n)));
+    let weight = inverse.map(|one| 2.0 * one / (inverse[0] + inverse[1]));
+    let denominator = 3.0 * weight[0] + weight[1];
+    close(&gradients[1], &gradients[0].iter().map(|&value| f64::from(value) / denominator).collect::<Vec<_>>());
+}
+
 #[cfg(feature = "training")]
 #[test]
 fn both_paths_give_the_same() {
@@ -131,6 +148,11 @@ fn what_is_wrong_is_named_and_nothing_is_written() {
     refused(&plain, &["row 1: target 3 is out of range, there are 3 classes (0 to 2)"]);
     batch(&lab, 3, &[0.0, 0.0, 0.0, 0.0, f32::NAN, 0.0], &[0, 1]);
     refused(&plain, &["row 1: its logits are not all finite"]);
+    // The log-odds are finite, the mean that smoothing takes is not.
+    batch(&lab, 3, &[0.0, 1.0, f32::NEG_INFINITY], &[0]);
+    refused(&["cross-entropy", COUNTS, "--label-smoothing", "0.1"], &["row 0: its logits are not all finite"]);
+    batch(&lab, 1, &[0.0], &[0]);
+    refused(&["eureka", "--class-counts=500"], &["tells classes apart"]);
     batch(&lab, 3, &[0.0; 6], &[-1, -1]);
     refused(&["cross-entropy", COUNTS, "--ignore-index=-1"], &["all 2 targets are ignored"]);
     batch(&lab, 4, &[0.0; 4], &[0]);

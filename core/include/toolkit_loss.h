@@ -90,7 +90,9 @@ typedef struct toolkit_loss_plugin_t {
     const void *(*extension)(const char *name);
 } toolkit_loss_plugin_t;
 
-/* ---- Optional: what a loss does to the logits before its formula -------------------------------------------
+/* The functions of an extension are all required: one that is NULL makes the plugin unusable.
+ *
+ * ---- Optional: what a loss does to the logits before its formula -------------------------------------------
  *
  *     z'_j = scale_j * z_j + bias_j - [j = y] * margin_y          log-odds are those of z'
  *
@@ -176,10 +178,11 @@ typedef struct toolkit_loss_tensor_extension {
     size_t struct_size;   /* sizeof(toolkit_loss_tensor_extension) */
     const char *libtorch; /* TORCH_VERSION of the headers it was compiled with */
     /* Writes the loss of each example, [n] with its graph, as a new at::Tensor, which the toolkit deletes. One thread at
-     * a time calls these three on one instance. */
+     * a time calls these three on one instance. None of them may be NULL. */
     int32_t (*forward)(void *instance, const toolkit_loss_tensor_inputs *inputs, void **loss,
                        toolkit_loss_message message);
-    /* Writes the length of what was accumulated to `size`, and those bytes to `data` where `capacity` suffices. */
+    /* Writes the length of what was accumulated (0 if nothing is) to `size`, and those bytes to `data` where `capacity`
+     * suffices. */
     int32_t (*save_state)(void *instance, uint8_t *data, size_t capacity, size_t *size, toolkit_loss_message message);
     /* Goes on from bytes that save_state of an equal instance wrote. */
     int32_t (*load_state)(void *instance, const uint8_t *data, size_t size, toolkit_loss_message message);

@@ -118,6 +118,14 @@ fn what_others_may_write_is_refused() {
     assert!(search.open("c-margin").unwrap_err().to_string().contains("anybody may write to"));
     chmod(folder.path(), 0o755);
     assert!(search.open("c-margin").is_ok());
+
+    // A link in such a folder could be made to point elsewhere.
+    let open = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&built, open.path().join(file_name("c-margin"))).unwrap();
+    let search = SearchPath::of(vec![open.path().to_owned()]);
+    assert!(search.open("c-margin").is_ok());
+    chmod(open.path(), 0o777);
+    assert!(search.open("c-margin").unwrap_err().to_string().contains("anybody may write to"));
 }
 
 fn evaluate(fault: u32) -> String {
@@ -134,6 +142,8 @@ fn broken_evaluations_are_errors() {
     assert!(evaluate(5).contains("at log-odds 1, class 0 it gave loss NaN"), "{}", evaluate(5));
     assert!(evaluate(6).contains("at log-odds 2, class 1 it gave loss NaN"), "{}", evaluate(6));
     assert!(evaluate(8).contains("prepare: too few classes"), "{}", evaluate(8));
+    let said = evaluate(31);
+    assert!(said.contains("its extension `toolkit.adjustment.1` lacks the function `describe`"), "{said}");
 }
 
 #[test]

@@ -117,7 +117,10 @@ impl Reduction {
         weights: Option<&[f32]>,
     ) -> Result<f64, HeadError> {
         let counted = targets.iter().enumerate().filter(|&(_, &target)| !ignored(target));
+        // Two counts of a sigmoid head are those of foreground and background, whatever the column.
+        let foreground = loss.head() == Head::Sigmoid && loss.classes() == 2;
         let class_weight = |target: i64| match &loss.adjustment().weight {
+            Some(weight) if foreground && target >= 0 => weight.first(),
             // A background target (−1) is the last class.
             Some(weight) => usize::try_from(target).map_or(weight.last(), |target| weight.get(target)),
             None => Some(&1.0),

@@ -52,12 +52,13 @@ impl Plugin {
     /// speaks another ABI, or what it declares is malformed.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let fail = |reason: String| OpenError { path: path.to_owned(), reason };
-        check_owner(path).map_err(fail)?;
-        let bytes = fs::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+        // What was checked is what is opened: a link could be made to point elsewhere in between.
+        let checked = check_owner(path).map_err(fail)?;
+        let bytes = fs::read(&checked).map_err(|error| fail(format!("cannot be read: {error}")))?;
         let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         // SAFETY: the user asked for this plugin by its id or path, and only its owner can have written
         // it; running its constructors is what opening means.
-        let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {
+        let library = unsafe { Library::open(Some(&checked), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {
             let needs =
                 libtorch_needed(&bytes).map(|version| format!("; it says that it was built for libtorch {version}"));
             let (cause, needs) = (root_cause(&error), needs.unwrap_or_default());
@@ -200,7 +201,7 @@ impl Plugin {
     /// The extension `name`, whose struct begins with its size; none where the plugin has none of that name.
     ///
     /// # Errors
-    /// The plugin's struct is smaller than this version's.
+    /// The plugin's struct is smaller than this version's, or one of its functions is null.
     pub(super) fn extension<T: RawExtension>(&self, name: &str) -> Result<Option<&'static T>, LossError> {
         let Some(entry) = self.raw.extension else { return Ok(None) };
         let c_name = CString::new(name).map_err(|_| LossError::new(format!("extension name `{name}` holds a NUL")))?;
@@ -218,7 +219,17 @@ impl Plugin {
                 size_of::<T>()
             )));
         }
-        // SAFETY: as large as this version's, in a library that stays loaded.
+        for &(function, offset) in T::FUNCTIONS {
+            // SAFETY: within the struct, whose size was checked; read as a number, which a null pointer is, too.
+            let address = unsafe { found.byte_add(offset).cast::<usize>().read_unaligned() };
+            if address == 0 {
+                return Err(LossError::new(format!(
+                    "loss `{}`: its extension `{name}` lacks the function `{function}`",
+                    self.id
+                )));
+            }
+        }
+        // SAFETY: as large as this version's, its functions not null, in a library that stays loaded.
         Ok(Some(unsafe { &*found.cast::<T>() }))
     }
 
@@ -228,10 +239,26 @@ impl Plugin {
 }
 
 /// A struct that a plugin's extension point gives. Its first field is its size.
-pub(super) trait RawExtension: 'static {}
-impl RawExtension for RawAdjustmentExtension {}
-impl RawExtension for RawExpressionExtension {}
-impl RawExtension for RawTensorExtension {}
+pub(super) trait RawExtension: 'static {
+    /// Name and offset of each function pointer in it; none may be null.
+    const FUNCTIONS: &'static [(&'static str, usize)];
+}
+
+impl RawExtension for RawAdjustmentExtension {
+    const FUNCTIONS: &'static [(&'static str, usize)] = &[("describe", offset_of!(Self, describe))];
+}
+
+impl RawExtension for RawExpressionExtension {
+    const FUNCTIONS: &'static [(&'static str, usize)] = &[("record", offset_of!(Self, record))];
+}
+
+impl RawExtension for RawTensorExtension {
+    const FUNCTIONS: &'static [(&'static str, usize)] = &[
+        ("forward", offset_of!(Self, forward)),
+        ("save_state", offset_of!(Self, save_state)),
+        ("load_state", offset_of!(Self, load_state)),
+    ];
+}
 
 /// The libtorch that a library which cannot be loaded says it needs ([`abi::TENSOR_NEEDS`]).
 fn libtorch_needed(library: &[u8]) -> Option<&str> {
@@ -315,16 +342,25 @@ fn root_cause(error: &libloading::Error) -> String {
 
 /// Refuses a file that somebody other than its owner could have replaced: the file or a folder above it
 /// is writable by everybody (a sticky folder such as /tmp protects what is in it), or it belongs to
-/// neither root, nor this user, nor the owner of the running executable (who could do worse anyway).
-pub(super) fn check_owner(path: &Path) -> Result<(), String> {
+/// neither root, nor this user, nor the owner of the running executable (who could do worse anyway). Gives the path without
+/// links, for which that was checked.
+pub(super) fn check_owner(path: &Path) -> Result<PathBuf, String> {
     let real = fs::canonicalize(path).map_err(|error| format!("cannot be read: {error}"))?;
     // SAFETY: no arguments, no state.
     let user = unsafe { libc_geteuid() };
     let builder = std::env::current_exe().and_then(fs::metadata).map_or(user, |meta| meta.uid());
-    for (depth, part) in real.ancestors().enumerate() {
+    // Of a link, the folder that holds it too: whoever may write there chooses what is opened.
+    let folder = match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => fs::canonicalize(folder),
+        None => fs::canonicalize("."),
+    };
+    let folder = folder.map_err(|error| format!("its folder cannot be read: {error}"))?;
+    let of_link = folder.ancestors().map(|part| (part, true));
+    let of_file = real.ancestors().enumerate().map(|(depth, part)| (part, depth > 0));
+    for (part, is_folder) in of_file.chain(of_link) {
         let meta = fs::metadata(part).map_err(|error| format!("{} cannot be read: {error}", part.display()))?;
         let sticky = meta.mode() & 0o1000 != 0;
-        if meta.mode() & 0o002 != 0 && !(depth > 0 && sticky) {
+        if meta.mode() & 0o002 != 0 && !(is_folder && sticky) {
             return Err(format!(
                 "refused, since anybody may write to {}; `chmod o-w` it, or put the plugin elsewhere",
                 part.display()
@@ -338,7 +374,7 @@ pub(super) fn check_owner(path: &Path) -> Result<(), String> {
             ));
         }
     }
-    Ok(())
+    Ok(real)
 }
 
 unsafe extern "C" {

@@ -117,6 +117,10 @@ impl<'a> SoftmaxHead<'a> {
         let classes = self.loss.classes();
         let n = targets.len();
         check_head(self.loss, Head::Softmax)?;
+        if classes < 2 {
+            let expected = "a softmax head tells classes apart, of which it needs two";
+            return Err(HeadError::Classes { columns: classes, classes, expected });
+        }
         check_len("logits", len, n * classes)?;
         check_len("loss", loss.len(), n)?;
         check_len("log_odds", log_odds.len(), n)?;
@@ -247,7 +251,8 @@ impl<'a> SoftmaxHead<'a> {
                 exponentials[row] = exponentiate(adjust, from, to, classes, target, margin);
             }
             log_odds[row] = exponentials[row].log_odds;
-            if !log_odds[row].is_finite() {
+            // One logit of −∞ leaves the log-odds finite, but not the mean that smoothing takes.
+            if !log_odds[row].is_finite() || smoothed.get(row).is_some_and(|smoothed| !smoothed.is_finite()) {
                 return Err(HeadError::NotFinite { row, log_odds: log_odds[row] });
             }
         }

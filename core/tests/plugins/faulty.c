@@ -34,6 +34,7 @@
 #define TWO_NAMES 28      /* two parameters have one name */
 #define HANGS_OPENING 29  /* the library's constructor never returns */
 #define SOFTMAX_ONLY 30   /* create says that it is for softmax heads alone, which is allowed */
+#define NO_DESCRIBE 31    /* an extension lacks its function */
 
 #if FAULT == HANGS_OPENING
 __attribute__((constructor)) static void hang(void) {
@@ -129,6 +130,11 @@ static int32_t eval_f32(const void *instance, size_t n, const float *log_odds, c
 
 static void destroy(void *instance) { (void)instance; }
 
+static const void *extension(const char *name) {
+    static const toolkit_loss_adjustment_extension adjustment = {.struct_size = sizeof adjustment};
+    return strcmp(name, TOOLKIT_ADJUSTMENT_EXTENSION) == 0 ? &adjustment : NULL;
+}
+
 #define BETA(default_softmax)                                                                                      \
     {                                                                                                              \
         .name = "beta", .help = "unused", .kind = TOOLKIT_PARAM_NUMBER, .default_value = default_softmax,          \
@@ -154,4 +160,5 @@ const toolkit_loss_plugin_t toolkit_loss_plugin = {
     .eval_f32 = FAULT == BAD_FLOAT32 ? eval_f32 : NULL,
     .eval_f64 = FAULT == NO_EVAL ? NULL : eval_f64,
     .destroy = destroy,
+    .extension = FAULT == NO_DESCRIBE ? extension : NULL,
 };
