@@ -22,6 +22,8 @@ const FRONT_END: FrontEnd = FrontEnd {
     },
     head: Head::Sigmoid,
     paths: &["data", "train-images", "train-annotations", "val-images", "val-annotations", "weights"],
+    // A recipe's steps are for its own batch; those that a user gives are as they are.
+    undoes: &[("epochs", "iterations"), ("iterations", "schedule-batch")],
     command,
 };
 

@@ -22,6 +22,7 @@ const FRONT_END: FrontEnd = FrontEnd {
     },
     head: Head::Softmax,
     paths: &["data", "train-data", "valid-data", "test-data", "glove", "gpt2-config", "gpt2-weights"],
+    undoes: &[],
     command,
 };
 

@@ -11,6 +11,7 @@ use imbalance_train::group::{LAUNCHED, Launch};
 use imbalance_train::{Losses, RunError, RunFolder, TrainError};
 use serde::Serialize;
 
+use crate::failure::UsageError;
 use crate::loss_flags::{LossFlags, peek, plugin_dir_arg, search_path};
 use crate::recipe::Recipe;
 
@@ -29,6 +30,9 @@ pub struct FrontEnd {
     pub head: Head,
     /// The flags that name files and folders.
     pub paths: &'static [&'static str],
+    /// Pairs of flags of which the first, given later, undoes an earlier second: two ways to say one thing, of which the
+    /// second would win where both are there.
+    pub undoes: &'static [(&'static str, &'static str)],
     /// The subcommand without the flags of any particular loss.
     pub command: fn() -> Command,
 }
@@ -86,18 +90,30 @@ impl FrontEnd {
         let main = LossFlags::open(&search, &chosen("loss"), "", self.head)?;
         let base = LossFlags::open(&search, &chosen("base-loss"), "base-", self.head)?;
         let command = base.add_to(main.add_to((self.command)())?)?;
-        let mut all = Vec::new();
+        let mut all: Vec<OsString> = Vec::new();
         for recipe in &recipes {
             let off = recipe.switched_off();
             all.retain(|arg| !off.contains(arg));
+            self.undo(&mut all, |key| recipe.value(key).is_some());
             // Parameters of the loss that a recipe names are no flags of another one that was asked for.
             let of_loss = recipe.value("loss").is_none_or(|own| own == chosen("loss"));
             all.extend(if of_loss { recipe.args(&command)? } else { recipe.known_args(&command) });
         }
+        self.undo(&mut all, |key| !peek(args, key).is_empty());
         all.extend_from_slice(args);
         let matches = self.parse(command, all)?;
         let matches = matches.subcommand().map(|(_, matches)| matches.clone()).unwrap_or_default();
         Ok(Asked { matches, main, base })
+    }
+
+    /// Takes from the arguments of recipes what the next settings say in another way.
+    fn undo(&self, earlier: &mut Vec<OsString>, given: impl Fn(&str) -> bool) {
+        for (flag, undone) in self.undoes {
+            if given(flag) && !given(undone) {
+                let start = format!("--{undone}=");
+                earlier.retain(|arg| !arg.to_str().is_some_and(|arg| arg.starts_with(&start)));
+            }
+        }
     }
 
     /// Runs the whole program's command line with `command` in place of this front-end's.
@@ -204,6 +220,21 @@ fn joined_switches(args: Vec<OsString>) -> Vec<OsString> {
         }
     }
     all
+}
+
+/// Refuses what was typed about the base loss where no epochs are its.
+///
+/// # Errors
+/// Names the first flag of it.
+pub fn refuse_idle_base(args: &[OsString], defer_epochs: usize) -> anyhow::Result<()> {
+    let typed = args.iter().filter_map(|arg| arg.to_str()).find(|arg| arg.starts_with("--base-"));
+    match typed {
+        Some(flag) if defer_epochs == 0 => Err(UsageError(format!(
+            "{flag} is about the loss of the first --defer-epochs epochs, which are 0; give --defer-epochs, or leave it out"
+        ))
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// A run goes on with the losses that it began with. Said here, since the stored parameters of one loss are unknown flags

@@ -25,6 +25,7 @@ const FRONT_END: FrontEnd = FrontEnd {
     },
     head: Head::Softmax,
     paths: &["data", "images", "weights"],
+    undoes: &[("groups", "group-classes")],
     command,
 };
 

@@ -106,6 +106,17 @@ fn a_run_is_scored_and_used() {
     let printed = succeeds(&mut lab.verb(&["predict", "run", "photo.png", "-o", "out", "--score-above", "0"]));
     contains(&printed, &["photo.png → out/photo.png", "%"]);
     assert!(lab.bytes("out/photo.png").starts_with(b"\x89PNG"));
+
+    // Dots belong to the name, and no picture replaces another.
+    std::fs::create_dir(lab.path("more")).unwrap();
+    for name in ["photo.v1.png", "photo.v2.png", "more/photo.png"] {
+        std::fs::copy(lab.path("photo.png"), lab.path(name)).unwrap();
+    }
+    succeeds(&mut lab.verb(&["predict", "run", "photo.v1.png", "photo.v2.png", "-o", "two"]));
+    assert!(lab.path("two/photo.v1.png").exists() && lab.path("two/photo.v2.png").exists());
+    let said = fails(&mut lab.verb(&["predict", "run", "photo.png", "more/photo.png", "-o", "none"]), 2);
+    contains(&said, &["photo.png and more/photo.png would both be drawn to none/photo.png", "--output"]);
+    assert!(!lab.path("none").exists());
 }
 
 #[test]
@@ -143,9 +154,34 @@ fn batches_make_one_step_and_bad_images_are_left_out_of_it() {
     contains(&fails(&mut lab.train("strict", &flags), 1), &["b.png", "--on-bad-image skip"]);
     let skipping = [&flags[..], &["--on-bad-image", "skip"]].concat();
     let printed = succeeds(&mut lab.train("lenient", &skipping));
-    contains(&printed, &["1 images were left out", "4 steps"]);
+    contains(&printed, &["1 images could not be used", "4 steps"]);
     let results = lab.json("lenient/results.json");
     assert_eq!(results["skipped"].as_object().unwrap().len(), 1);
+
+    // What was passed over in training is passed over again, unless told otherwise.
+    let images = ["--images", "data/train2017", "--annotations", "data/annotations/instances_train2017.json"];
+    let evaluate = [&["evaluate", "lenient"][..], &images].concat();
+    contains(&succeeds(&mut lab.verb(&evaluate)), &["Average Precision"]);
+    let strict = [&evaluate[..], &["--on-bad-image", "fail"]].concat();
+    contains(&fails(&mut lab.verb(&strict), 1), &["b.png", "--on-bad-image skip"]);
+}
+
+#[test]
+fn passes_undo_the_steps_of_a_recipe() {
+    let lab = Lab::new();
+    let folder = lab.set("data", "[1,1,30,30]");
+    // Four steps of two images, which with one image each are eight.
+    std::fs::write(lab.path("c.toml"), "iterations = 4\nschedule-batch = 2\neval-every = 1\n").unwrap();
+    let flags = ["--config", "c.toml", "--data", folder.to_str().unwrap(), "--loss", "focal", "--batch-size", "1"];
+    let steps = |run: &str, more: &[&str]| {
+        let mut command = lab.verb(&SMALL[6..]);
+        succeeds(command.args(flags).args(more).arg("--run").arg(run));
+        lab.json(&format!("{run}/results.json"))["training"]["steps"].as_u64().unwrap()
+    };
+    assert_eq!(steps("recipe", &[]), 8);
+    // One image is one step; a number of steps that is asked for is taken as it is.
+    assert_eq!(steps("passes", &["--epochs", "3", "--schedule-batch", "0"]), 3);
+    assert_eq!(steps("steps", &["--iterations", "2"]), 2);
 }
 
 #[test]

@@ -241,6 +241,11 @@ pub struct DetectorFlags {
     /// Steps between evaluations; 0 for a pass over the training images
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub eval_every: usize,
+
+    /// Images of a step that --iterations, --eval-every, --warmup-steps and --step-after are counted for: with fewer in a step,
+    /// all four grow by as much, so that the run sees as many images; 0 to take them as they are
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub schedule_batch: usize,
 }
 
 impl DataFlags {

@@ -22,7 +22,7 @@ mod train;
 pub use browse::{BrowseRequest, Browsed, DetectionSource, browse};
 pub use error::DetectionError;
 pub use flags::DetectionFlags;
-pub use predict::{EvaluateRequest, FoundObject, Predicted};
+pub use predict::{EvaluateRequest, Evaluated, FoundObject, Predicted};
 pub use saved::{ModelFile, NamedCategory, SavedDetector};
 pub use train::{DETECTIONS, Ended, TRAIN_DETECTIONS, TrainedRun, train};
 

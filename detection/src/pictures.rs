@@ -10,9 +10,11 @@ use imbalance_evaluation::coco::{
 };
 use imbalance_evaluation::figure::Figure;
 use imbalance_evaluation::plot::{Curve, CurvePanel, curves_figure};
+use imbalance_evaluation::report::run_names;
 use serde::{Deserialize, Serialize};
 
 use crate::DetectionError;
+use crate::predict::DataOfRun;
 use crate::train::{DETECTIONS, RESULTS, read_results};
 
 /// What pictures are made of beside detections; a part of `results.json`, some of which runs of earlier versions lack.
@@ -69,12 +71,11 @@ impl<'a> Shown<'a> {
     }
 
     /// Of a finished run.
-    fn read(folder: &'a Path) -> Result<Self, DetectionError> {
+    fn read(folder: &'a Path, name: String) -> Result<Self, DetectionError> {
         let counted = read_results(folder)?;
         let found = read_detections(&folder.join(DETECTIONS))?;
-        let truth = crate::sets::ground_truth(&crate::predict::of_run(folder)?)?;
+        let truth = crate::sets::ground_truth(&DataOfRun::read(folder)?.open()?)?;
         let evaluation = Evaluation::new(&truth, &found, &Options::default())?;
-        let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         Ok(Self::new(name, folder, &truth, &evaluation, counted))
     }
 
@@ -88,14 +89,15 @@ pub(crate) fn of_run(run: &Shown<'_>) -> Result<Pictures, DetectionError> {
     draw(std::slice::from_ref(run), run.folder, "svg")
 }
 
-/// Draws the runs in `folders` beside each other into `to`, as `format` (`svg` or `png`). A run is named by its folder in
-/// legends. A picture for which a run lacks the numbers is left out, with the reason.
+/// Draws the runs in `folders` beside each other into `to`, as `format` (`svg` or `png`). A run is named by what
+/// its folder's path does not share with the others'. A picture for which a run lacks the numbers is left out, with the reason.
 ///
 /// # Errors
 /// A folder that is no finished run; images or annotations that the run was evaluated on and that are gone; runs of other
 /// categories than the first's; a picture that cannot be written.
 pub fn compare(folders: &[PathBuf], to: &Path, format: &str) -> Result<Pictures, DetectionError> {
-    let shown: Vec<Shown<'_>> = folders.iter().map(|folder| Shown::read(folder)).collect::<Result<_, _>>()?;
+    let named = folders.iter().zip(run_names(folders));
+    let shown: Vec<Shown<'_>> = named.map(|(folder, name)| Shown::read(folder, name)).collect::<Result<_, _>>()?;
     fn categories<'a>(run: &'a Shown<'_>) -> impl Iterator<Item = i64> + 'a {
         run.summary.per_class.iter().map(|class| class.category_id)
     }

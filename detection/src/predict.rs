@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::DetectionError;
-use crate::data::{Checks, Dataset, LoadedBatch, LoaderOptions, OnBadBox};
+use crate::data::{Checks, Dataset, LoadedBatch, LoaderOptions, OnBadBox, Skipped};
 use crate::saved::SavedDetector;
 use crate::task::{Detecting, Evaluate, Said};
 use crate::train::save_detections;
@@ -26,6 +26,19 @@ pub struct EvaluateRequest {
     pub others: Option<(PathBuf, PathBuf)>,
     /// Where detections go.
     pub output: Option<PathBuf>,
+    /// Boxes that cannot be used [default: as in the run].
+    pub on_bad_box: Option<OnBadBox>,
+    /// Images that cannot be used [default: as in the run].
+    pub on_bad_image: Option<OnBadImage>,
+}
+
+/// What [`SavedDetector::evaluate`] gives.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// The scores.
+    pub scores: Summary,
+    /// Images that could not be decoded; none of their objects counts as found.
+    pub skipped: Vec<Skipped>,
 }
 
 /// An object in an image file.
@@ -48,10 +61,10 @@ pub struct Predicted {
     pub png: Vec<u8>,
 }
 
-/// The settings of a run that say where its images are.
+/// The settings of a run that say where its images are, and which faults of theirs are passed over.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct DataOfRun {
+pub(crate) struct DataOfRun {
     data: Option<PathBuf>,
     val_images: Option<PathBuf>,
     val_annotations: Option<PathBuf>,
@@ -60,7 +73,7 @@ struct DataOfRun {
     #[serde(default)]
     on_bad_box: OnBadBox,
     #[serde(default)]
-    on_bad_image: OnBadImage,
+    pub(crate) on_bad_image: OnBadImage,
 }
 
 impl SavedDetector {
@@ -68,25 +81,30 @@ impl SavedDetector {
     ///
     /// # Errors
     /// The data; a failure to write the detections.
-    pub fn evaluate(&self, request: &EvaluateRequest) -> Result<Summary, DetectionError> {
+    pub fn evaluate(&self, request: &EvaluateRequest) -> Result<Evaluated, DetectionError> {
+        let mut of = DataOfRun::read(&request.run)?;
+        of.on_bad_box = request.on_bad_box.unwrap_or(of.on_bad_box);
+        of.on_bad_image = request.on_bad_image.unwrap_or(of.on_bad_image);
         let set = Arc::new(match &request.others {
-            Some((images, annotations)) => open(images, annotations, Checks::default())?,
-            None => of_run(&request.run)?,
+            Some((images, annotations)) => open(images, annotations, of.checks())?,
+            None => of.open()?,
         });
         let truth = crate::sets::ground_truth(&set)?;
-        let found = self.detections(&set, &truth)?;
+        let (found, skipped) = self.detections(&set, &truth, of.on_bad_image)?;
         if let Some(path) = &request.output {
             save_detections(path, &found)?;
         }
-        Ok(Evaluation::new(&truth, &found, &Options::default())?.summary())
+        let scores = Evaluation::new(&truth, &found, &Options::default())?.summary();
+        Ok(Evaluated { scores, skipped })
     }
 
-    /// What it finds in all images of a set.
+    /// What it finds in all images of a set, and the images that cannot be decoded.
     pub(crate) fn detections(
         &self,
         set: &Arc<Dataset>,
         truth: &GroundTruth,
-    ) -> Result<Vec<coco::Detection>, DetectionError> {
+        on_bad_image: OnBadImage,
+    ) -> Result<(Vec<coco::Detection>, Vec<Skipped>), DetectionError> {
         let categories: Vec<i64> = self.file.categories.iter().map(|category| category.id).collect();
         if !set.categories.iter().map(|category| category.id).eq(categories.iter().copied()) {
             return Err(DetectionError::Usage(format!(
@@ -98,7 +116,7 @@ impl SavedDetector {
         let evaluate = Evaluate {
             set,
             transform: &self.file.transform,
-            loading: LoaderOptions::default(),
+            loading: LoaderOptions { on_bad_image, ..LoaderOptions::default() },
             truth,
             categories: &categories,
             options: self.file.detecting,
@@ -106,7 +124,7 @@ impl SavedDetector {
             device: Device::Cpu,
             channels_last: self.channels_last(),
         };
-        Ok(evaluate.detections(&self.network)?.0)
+        evaluate.detections(&self.network)
     }
 
     /// What it finds in an image file with a score of at least `least`.
@@ -153,18 +171,25 @@ fn open(images: &Path, annotations: &Path, checks: Checks) -> Result<Dataset, De
     Ok(Dataset::open(images, annotations, &checks)?.0)
 }
 
-/// The images that a run was evaluated on.
-pub(crate) fn of_run(run: &Path) -> Result<Dataset, DetectionError> {
-    let path = run.join("config.toml");
-    let text = RunFolder::stored_config(run)?;
-    let of: DataOfRun = toml::from_str(&text).map_err(DetectionError::on(&path, "parse"))?;
-    let checks = Checks { on_bad_box: of.on_bad_box, on_bad_image: of.on_bad_image };
-    match (&of.val_images, &of.val_annotations, &of.data) {
-        (Some(images), Some(annotations), _) => open(images, annotations, checks),
-        (_, _, Some(folder)) => {
-            let layout = crate::data::Layout::find(folder)?;
-            open(&layout.val.images, &layout.val.annotations, checks)
+impl DataOfRun {
+    pub(crate) fn read(run: &Path) -> Result<Self, DetectionError> {
+        let text = RunFolder::stored_config(run)?;
+        toml::from_str(&text).map_err(DetectionError::on(&run.join("config.toml"), "parse"))
+    }
+
+    fn checks(&self) -> Checks {
+        Checks { on_bad_box: self.on_bad_box, on_bad_image: self.on_bad_image }
+    }
+
+    /// The images that the run was evaluated on.
+    pub(crate) fn open(&self) -> Result<Dataset, DetectionError> {
+        match (&self.val_images, &self.val_annotations, &self.data) {
+            (Some(images), Some(annotations), _) => open(images, annotations, self.checks()),
+            (_, _, Some(folder)) => {
+                let layout = crate::data::Layout::find(folder)?;
+                open(&layout.val.images, &layout.val.annotations, self.checks())
+            }
+            _ => Ok(crate::sets::generated(self.data_seed).1),
         }
-        _ => Ok(crate::sets::generated(of.data_seed).1),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use imbalance_train::schedule::{Decay, Schedule, WarmUp};
+
 use crate::DetectionError;
 
 /// The rounds of a run: what the training loop takes for epochs.
@@ -47,9 +49,66 @@ impl Rounds {
     }
 }
 
+/// How a schedule in steps that is meant for steps of so many images follows another number of them
+/// (Goyal et al., 2017, "Accurate, large minibatch SGD", section 2).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchScale {
+    /// Images of a step that the schedule is meant for; 0: any.
+    pub meant: usize,
+    /// Images of a step.
+    pub step: usize,
+}
+
+impl BatchScale {
+    /// As many steps as see the images of `steps` meant ones.
+    pub(crate) fn steps(self, steps: usize) -> usize {
+        match self.meant {
+            0 => steps,
+            meant => (steps * meant).div_ceil(self.step),
+        }
+    }
+
+    /// Warm-up and drops, in steps.
+    pub(crate) fn apply(self, schedule: &mut Schedule) {
+        let scaled = |steps: &mut u64| *steps = self.steps(*steps as usize) as u64;
+        if let WarmUp::Steps(steps) = &mut schedule.warm_up {
+            scaled(steps);
+        }
+        if let Decay::StepAfter { steps, .. } = &mut schedule.decay {
+            steps.iter_mut().for_each(scaled);
+        }
+    }
+}
+
+/// The first drop of the rate that a run of so many steps never comes to.
+pub(crate) fn drops_after(schedule: &Schedule, steps: usize) -> Option<u64> {
+    match &schedule.decay {
+        Decay::StepAfter { steps: drops, .. } => drops.iter().copied().find(|&drop| drop >= steps as u64),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn schedules_follow_the_batch() {
+        // Detectron2's 1x schedule, of 16 images a step.
+        let drops = Decay::StepAfter { steps: vec![60_000, 80_000], factor: 0.1 };
+        let mut schedule =
+            Schedule { lr: 0.01, start: 0.0, min_lr: 0.0, warm_up: WarmUp::Steps(1000), decay: drops, epochs: 1 };
+        let as_it_is = schedule.clone();
+        BatchScale { meant: 0, step: 2 }.apply(&mut schedule);
+        assert_eq!(schedule, as_it_is);
+        let eighth = BatchScale { meant: 16, step: 2 };
+        eighth.apply(&mut schedule);
+        assert_eq!(schedule.warm_up, WarmUp::Steps(8000));
+        assert_eq!(schedule.decay, Decay::StepAfter { steps: vec![480_000, 640_000], factor: 0.1 });
+        assert_eq!([0, 90_000].map(|steps| eighth.steps(steps)), [0, 720_000]);
+        assert_eq!(BatchScale { meant: 8, step: 16 }.steps(5), 3);
+        assert_eq!([640_000, 640_001].map(|steps| drops_after(&schedule, steps)), [Some(640_000), None]);
+    }
 
     #[test]
     fn rounds_by_hand() {

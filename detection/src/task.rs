@@ -31,6 +31,8 @@ pub(crate) struct DetectionTask<'a> {
     pub rounds: Rounds,
     pub valid: &'a Evaluate<'a>,
     pub losses: &'a MadeLosses,
+    /// Whether the losses count objects and background, not categories.
+    pub two_counts: bool,
     pub normaliser: &'a NormaliserState,
     pub matching: MatchOptions,
     pub box_loss: BoxLoss,
@@ -156,7 +158,12 @@ impl Task for DetectionTask<'_> {
         match self.loss(&loaded, at) {
             // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
             Err(DetectionError::Model(ModelError::Head(LossHeadError::Head(HeadError::NotFinite { .. })))) => {
+                // What the others sum now, this process has to sum too.
+                self.units(None).map_err(TrainError::task)?;
                 Ok(Some(BatchLoss { sum: Tensor::from(f32::NAN).set_requires_grad(true), units: 1.0 }))
+            }
+            Err(error) if self.two_counts && self.losses.of(at.phase).is_whole_tensor() => {
+                Err(TrainError::task(format!("{error} (--loss-classes per-class counts each category)")))
             }
             result => result.map(Some).map_err(TrainError::task),
         }

@@ -25,10 +25,10 @@ use crate::DetectionError;
 use crate::data::{Dataset, ImageDraw, Loader, LoaderOptions, Sampler, SamplerOptions, Skipped, Transform};
 use crate::flags::DetectionFlags;
 use crate::histogram::{Matching, add_scores};
-use crate::model::{ImageTargets, MatchOptions, NormaliserState, RetinaNet, Targets};
+use crate::model::{ClassView, ImageTargets, MatchOptions, NormaliserState, RetinaNet, Targets};
 use crate::pictures::{self, Counted, Shown};
 use crate::saved::{ModelFile, NamedCategory, write_json};
-use crate::schedule::Rounds;
+use crate::schedule::{BatchScale, Rounds, drops_after};
 use crate::sets::{Sets, ground_truth};
 use crate::task::{DetectionTask, Evaluate, Loading};
 
@@ -188,10 +188,16 @@ impl Prepared {
         // Images of a step.
         let step = flags.train.batch_size * flags.train.accumulate;
         let pass = (sampler.epoch_images() / step as f64).round().max(1.0) as usize;
-        let rounds = Rounds::new(detector.iterations, flags.train.epochs, detector.eval_every, pass)?
-            .accumulating(flags.train.accumulate);
+        let scale = BatchScale { meant: detector.schedule_batch, step };
+        let rounds =
+            Rounds::new(scale.steps(detector.iterations), flags.train.epochs, scale.steps(detector.eval_every), pass)?
+                .accumulating(flags.train.accumulate);
+        scale.apply(&mut settings.schedule);
         settings.schedule.epochs = rounds.count();
         settings.check()?;
+        if let Some(late) = drops_after(&settings.schedule, rounds.all()) {
+            say(&format!("note: --step-after {late} lies behind the run's {} steps", rounds.all()));
+        }
         say(&format!(
             "{}: {} training images with {} objects of {classes} classes, {} images to evaluate; {} steps of {} are {} images",
             sets.name,
@@ -298,6 +304,7 @@ impl Prepared {
             rounds: self.rounds,
             valid,
             losses: &self.losses,
+            two_counts: flags.detector.loss_classes == ClassView::Binary,
             normaliser: &self.normaliser,
             matching: self.matching,
             box_loss: flags.detector.box_loss,

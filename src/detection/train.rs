@@ -11,6 +11,7 @@ use imbalance_evaluation::coco::{StatsSummary, stats_table};
 
 use super::FRONT_END;
 use crate::failure::Interrupted;
+use crate::front_end::refuse_idle_base;
 use crate::sweep::Sweep;
 
 /// Every setting of the training that `args` ask for, as its `config.toml` has them; nothing is trained.
@@ -21,6 +22,7 @@ pub fn settings(args: &[OsString]) -> anyhow::Result<String> {
     let asked = FRONT_END.ask(args)?;
     let flags = DetectionFlags::from_arg_matches(&asked.matches)?;
     flags.train.resolve()?;
+    refuse_idle_base(args, flags.train.defer_epochs)?;
     let losses = asked.losses(flags.train.defer_epochs)?;
     FRONT_END.resolved(&flags, &losses)
 }
@@ -38,6 +40,7 @@ pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     if crate::processes::run(FRONT_END.verb, args, flags.train.processes)? {
         return Ok(());
     }
+    refuse_idle_base(args, flags.train.defer_epochs)?;
     let losses = asked.losses(flags.train.defer_epochs)?;
     let config = FRONT_END.resolved(&flags, &losses)?;
     match imbalance_detection::train(&flags, &losses, config)? {
@@ -78,7 +81,10 @@ fn print(trained: &TrainedRun, json: bool) -> anyhow::Result<()> {
     }
     let skipped = trained.skipped.len();
     if skipped > 0 {
-        writeln!(out, "\n{skipped} images were left out (see results.json)")?;
+        writeln!(
+            out,
+            "\n{skipped} images could not be used (see results.json); no object of those evaluated counts as found"
+        )?;
     }
     let memory =
         trained.training.peak_memory_bytes.map(|bytes| format!(", {} MiB at most", bytes >> 20)).unwrap_or_default();

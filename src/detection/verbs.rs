@@ -1,12 +1,17 @@
 //! `toolkit detection evaluate | predict`: using what was trained.
 
+use std::collections::HashMap;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use imbalance_detection::{EvaluateRequest, SavedDetector};
+use imbalance_detection::data::OnBadBox;
+use imbalance_detection::{EvaluateRequest, Evaluated, SavedDetector};
 use imbalance_evaluation::coco::class_table;
+use imbalance_vision::augment::OnBadImage;
+
+use crate::failure::UsageError;
 
 pub(super) fn path_arg(name: &'static str) -> Arg {
     Arg::new(name).long(name).value_parser(clap::value_parser!(PathBuf))
@@ -36,6 +41,18 @@ pub fn evaluate_command() -> Command {
         .arg(path_arg("annotations").value_name("FILE").requires("images").help("Their annotations"))
         .arg(
             path_arg("output").short('o').value_name("FILE.json").help("Write the detections in COCO's results format"),
+        )
+        .arg(
+            Arg::new("on-bad-box")
+                .long("on-bad-box")
+                .value_parser(clap::builder::EnumValueParser::<OnBadBox>::new())
+                .help("What to do with boxes that cannot be used [default: as the run]"),
+        )
+        .arg(
+            Arg::new("on-bad-image")
+                .long("on-bad-image")
+                .value_parser(clap::builder::EnumValueParser::<OnBadImage>::new())
+                .help("What to do with images that are missing or cannot be decoded [default: as the run]"),
         )
         .arg(Arg::new("per-class").long("per-class").action(ArgAction::SetTrue).help("Print a line for each class"))
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
@@ -89,8 +106,13 @@ pub fn evaluate(matches: &ArgMatches) -> anyhow::Result<()> {
         run: path(matches, "RUN"),
         others: matches.get_one::<PathBuf>("images").cloned().zip(matches.get_one::<PathBuf>("annotations").cloned()),
         output: matches.get_one::<PathBuf>("output").cloned(),
+        on_bad_box: matches.get_one::<OnBadBox>("on-bad-box").copied(),
+        on_bad_image: matches.get_one::<OnBadImage>("on-bad-image").copied(),
     };
-    let scores = detector.evaluate(&request)?;
+    let Evaluated { scores, skipped } = detector.evaluate(&request)?;
+    for image in &skipped {
+        eprintln!("warning: {}: {}; none of its objects counts as found", image.file, image.fault);
+    }
     let mut out = std::io::stdout().lock();
     if matches.get_flag("json") {
         writeln!(out, "{}", serde_json::to_string_pretty(&scores)?)?;
@@ -107,18 +129,43 @@ pub fn evaluate(matches: &ArgMatches) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where the picture of each image goes, no two to the same file.
+fn pictures(folder: &Path, images: &[&PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut taken: HashMap<PathBuf, &PathBuf> = HashMap::new();
+    let picture = |image: &&'_ PathBuf| {
+        let mut name = image.file_stem().unwrap_or_default().to_owned();
+        name.push(".png");
+        folder.join(name)
+    };
+    let mut all = Vec::new();
+    for image in images {
+        let picture = picture(image);
+        if let Some(other) = taken.insert(picture.clone(), image) {
+            return Err(UsageError(format!(
+                "{} and {} would both be drawn to {}; predict them in two calls, each with its own --output",
+                other.display(),
+                image.display(),
+                picture.display()
+            ))
+            .into());
+        }
+        all.push(picture);
+    }
+    Ok(all)
+}
+
 /// Runs `predict`.
 pub fn predict(matches: &ArgMatches) -> anyhow::Result<()> {
     let detector = detector(matches)?;
     let folder = path(matches, "output");
+    let images: Vec<&PathBuf> = matches.get_many::<PathBuf>("IMAGE").into_iter().flatten().collect();
+    let pictures = pictures(&folder, &images)?;
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let least = matches.get_one::<f32>("score-above").copied().unwrap_or_default();
     let mut all = Vec::new();
     let mut out = std::io::stdout().lock();
-    for image in matches.get_many::<PathBuf>("IMAGE").into_iter().flatten() {
+    for (image, picture) in images.into_iter().zip(pictures) {
         let predicted = detector.predict(image, least)?;
-        let name = image.file_stem().unwrap_or_default();
-        let picture = folder.join(name).with_extension("png");
         imbalance_evaluation::figure::write_whole(&picture, &predicted.png)
             .with_context(|| format!("cannot write {}", picture.display()))?;
         if matches.get_flag("json") {

@@ -12,6 +12,7 @@ use imbalance_train::write_atomically;
 use serde::Serialize;
 
 use self::data::PageData;
+use crate::predict::DataOfRun;
 use crate::train::DETECTIONS;
 use crate::{DetectionError, SavedDetector};
 
@@ -65,7 +66,8 @@ pub struct Browsed {
 /// A folder that is no run; detections that are missing or of other images; annotations that are gone; a page that cannot be
 /// written.
 pub fn browse(request: &BrowseRequest) -> Result<Browsed, DetectionError> {
-    let set = Arc::new(crate::predict::of_run(&request.run)?);
+    let of = DataOfRun::read(&request.run)?;
+    let set = Arc::new(of.open()?);
     let truth = crate::sets::ground_truth(&set)?;
     let found = match &request.detections {
         DetectionSource::Run => {
@@ -78,7 +80,9 @@ pub fn browse(request: &BrowseRequest) -> Result<Browsed, DetectionError> {
             read_detections(&path)?
         }
         DetectionSource::File(path) => read_detections(path)?,
-        DetectionSource::Weights(path) => SavedDetector::load(&request.run, Some(path))?.detections(&set, &truth)?,
+        DetectionSource::Weights(path) => {
+            SavedDetector::load(&request.run, Some(path))?.detections(&set, &truth, of.on_bad_image)?.0
+        }
     };
     let evaluation = Evaluation::new(&truth, &found, &Options::default())?;
     let (data, skipped) = PageData::new(&set, &evaluation, request)?;
