@@ -21,7 +21,7 @@ pub use dataset::Examples;
 pub use error::DialogueError;
 pub use evaluate::{Evaluation, evaluate};
 pub use flags::{DataFlags, DialogueFlags, ModelFlags};
-pub use reply::{answer, generate, reply};
+pub use reply::{answer, generate, one_line, reply};
 pub use saved::{AnyModel, DataSource, ModelSpec, SavedRun};
 pub use train::{Ended, TrainedRun, train};
 

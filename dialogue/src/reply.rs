@@ -2,17 +2,25 @@
 
 use tch::Device;
 
-use crate::data::Dialogue;
+use crate::data::{Dialogue, Speaker, Turn};
 use crate::dataset::{Examples, join};
 use crate::decode::{DecodeOptions, decode};
 use crate::{DialogueError, SavedRun};
 
-/// A reply to every exchange of `dialogues`, in order.
+/// A reply to every message of `dialogues`, in order: to each that was answered, and to a last one that was not.
 ///
 /// # Errors
 /// See [`crate::decode::DecodeError`].
 pub fn generate(run: &SavedRun, dialogues: &[Dialogue], options: &DecodeOptions) -> Result<Vec<String>, DialogueError> {
-    let examples = Examples::new(dialogues, &run.vocabulary, run.history_tokens, 0);
+    let answered = |dialogue: &Dialogue| {
+        let mut dialogue = dialogue.clone();
+        if dialogue.turns.last().is_some_and(|turn| turn.speaker == Speaker::Partner) {
+            dialogue.turns.push(Turn::own(""));
+        }
+        dialogue
+    };
+    let dialogues: Vec<Dialogue> = dialogues.iter().map(answered).collect();
+    let examples = Examples::new(&dialogues, &run.vocabulary, run.history_tokens, 0);
     decoded(run, examples.histories(), options)
 }
 
@@ -38,4 +46,9 @@ pub fn answer(run: &SavedRun, messages: &[String], options: &DecodeOptions) -> R
 fn decoded(run: &SavedRun, histories: &[Vec<u32>], options: &DecodeOptions) -> Result<Vec<String>, DialogueError> {
     let hypotheses = decode(&run.model, histories, options, run.special(), run.vocabulary.reply_counts(), Device::Cpu)?;
     Ok(hypotheses.iter().map(|hypothesis| run.vocabulary.decode(&hypothesis.tokens)).collect())
+}
+
+/// A reply as a line of a file: vocabularies of bytes have line ends, too.
+pub fn one_line(reply: &str) -> String {
+    reply.replace(['\n', '\r'], " ")
 }

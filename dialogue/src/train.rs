@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::dialogue::{DialogueScores, FrequencySeries, plot_word_frequencies};
 use imbalance_train::{
-    Compute, Group, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Sampling, Stream, Summary, TrainError,
-    checkpoint, derive, fit, losses::MadeLosses, write_atomically,
+    Compute, Group, Interrupt, Losses, Manifest, Outcome, Precision, RunFolder, RunRequest, Sampling, Stream, Summary,
+    TrainError, checkpoint, derive, fit, losses::MadeLosses, write_atomically,
 };
 use serde::Serialize;
+use tch::Device;
 use tch::nn::VarStore;
 
 use crate::data::{Corpus, Source};
@@ -19,6 +20,7 @@ use crate::evaluate::{evaluate, word_counts};
 use crate::flags::ModelFlag;
 use crate::glove::Glove;
 use crate::model::{Gpt2Config, Gpt2Model};
+use crate::reply::one_line;
 use crate::saved::{AnyModel, DataSource, ModelFile, ModelSpec};
 use crate::task::{DialogueTask, Measured, Measuring, measure};
 use crate::vocabulary::Vocabulary;
@@ -119,6 +121,7 @@ struct Prepared {
 impl Prepared {
     fn new(flags: &DialogueFlags, losses: &Losses, compute: &Compute) -> Result<Self, DialogueError> {
         flags.model.check()?;
+        check_precision(flags, compute)?;
         flags.decode.validate()?;
         compute.check_run(&flags.train)?;
         let say = |text: &str| compute.say(&flags.train, text);
@@ -236,6 +239,18 @@ impl Prepared {
     }
 }
 
+/// The LSTM has no kernel for float16 on the processor.
+fn check_precision(flags: &DialogueFlags, compute: &Compute) -> Result<(), DialogueError> {
+    let in_float16 = compute.precision == Precision::Float16 && compute.device == Device::Cpu;
+    match flags.model.model {
+        ModelFlag::Lstm if in_float16 => Err(DialogueError::Usage(
+            "--precision float16: on the processor the LSTM computes in float32 or bfloat16; give one of them, or --device cuda"
+                .into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn build_model(
     flags: &DialogueFlags,
     cosine_scale: Option<f64>,
@@ -273,7 +288,7 @@ fn data_hashes(sources: &[Source]) -> BTreeMap<String, String> {
 fn write_lines(path: &Path, lines: &[String]) -> Result<(), DialogueError> {
     write_atomically(path, |file| -> std::io::Result<()> {
         for line in lines {
-            writeln!(file, "{}", line.replace(['\n', '\r'], " "))?;
+            writeln!(file, "{}", one_line(line))?;
         }
         Ok(())
     })

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _};
 use imbalance_dialogue::SavedRun;
-use imbalance_dialogue::data::{Split, read_dialogues};
+use imbalance_dialogue::data::{Split, read_conversations};
+use imbalance_dialogue::one_line;
 use imbalance_dialogue::decode::DecodeOptions;
 use imbalance_evaluation::dialogue::table;
 
@@ -66,7 +67,7 @@ pub fn generate_command() -> Command {
                 .value_name("FILE")
                 .required(true)
                 .value_parser(clap::value_parser!(PathBuf))
-                .help("Conversations in ConvAI2's numbered lines or JSON Lines; every exchange gets a reply"),
+                .help("Conversations in ConvAI2's numbered lines or JSON Lines; every message gets a reply, a last one without an answer too"),
         )
         .arg(
             Arg::new("messages")
@@ -132,14 +133,14 @@ pub fn generate(folder: &Path, matches: &ArgMatches) -> anyhow::Result<()> {
         let messages: Vec<String> = text.lines().map(str::to_owned).collect();
         imbalance_dialogue::answer(&run, &messages, &options)?
     } else {
-        imbalance_dialogue::generate(&run, &read_dialogues(&input)?, &options)?
+        imbalance_dialogue::generate(&run, &read_conversations(&input)?, &options)?
     };
     match matches.get_one::<PathBuf>("output") {
         Some(path) => write_replies(path, &replies),
         None => {
             let mut out = std::io::stdout().lock();
             for reply in replies {
-                writeln!(out, "{reply}")?;
+                writeln!(out, "{}", one_line(&reply))?;
             }
             Ok(())
         }
@@ -150,7 +151,7 @@ fn write_replies(path: &Path, replies: &[String]) -> anyhow::Result<()> {
     imbalance_train::write_atomically(path, |file| {
         let mut file = std::io::BufWriter::new(file);
         for reply in replies {
-            writeln!(file, "{reply}")?;
+            writeln!(file, "{}", one_line(reply))?;
         }
         file.flush()
     })

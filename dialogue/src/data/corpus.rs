@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::text::{TextFile, sha256_hex};
-use super::{DataError, Dialogue, built_in, convai2, parse_dialogues};
+use super::{DataError, Dialogue, built_in, convai2, json_lines, parse_dialogues};
 
 /// A part of a corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ impl Corpus {
         let mut sources = Vec::new();
         let mut read = |split, path: &Path| {
             let file = TextFile::read(path)?;
-            let dialogues = parse_dialogues(path, &file)?;
+            let dialogues = parse_dialogues(path, &file, json_lines::parse)?;
             sources.push(Source::new(split, Some(path), file.sha256, &dialogues));
             Ok(dialogues)
         };

@@ -49,10 +49,12 @@ pub enum JsonLineProblem {
         field: String,
     },
     /// Less than one exchange.
-    #[error("field `turns` has {found}; expected at least a message and a reply")]
+    #[error("field `turns` has {found}; expected at least {expected}")]
     TooFewTurns {
         /// How many there are.
         found: usize,
+        /// The least that is of use.
+        expected: &'static str,
     },
 }
 
@@ -63,14 +65,26 @@ const SHAPE: &str = r#"{"persona": [text, …], "turns": [text, …]}"#;
 /// # Errors
 /// The line, from 1, and what is wrong with it.
 pub fn parse(text: &str) -> Result<Vec<Dialogue>, (usize, JsonLineProblem)> {
+    parse_with(text, 2)
+}
+
+/// The same of conversations that may consist of one message, which is to be answered.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_unanswered(text: &str) -> Result<Vec<Dialogue>, (usize, JsonLineProblem)> {
+    parse_with(text, 1)
+}
+
+fn parse_with(text: &str, least_turns: usize) -> Result<Vec<Dialogue>, (usize, JsonLineProblem)> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(index, line)| parse_line(line).map_err(|problem| (index + 1, problem)))
+        .map(|(index, line)| parse_line(line, least_turns).map_err(|problem| (index + 1, problem)))
         .collect()
 }
 
-fn parse_line(line: &str) -> Result<Dialogue, JsonLineProblem> {
+fn parse_line(line: &str, least_turns: usize) -> Result<Dialogue, JsonLineProblem> {
     let value: Value = serde_json::from_str(line).map_err(|error| {
         // The position at the end counts lines from the start of this one, always 1.
         let message = error.to_string();
@@ -82,8 +96,9 @@ fn parse_line(line: &str) -> Result<Dialogue, JsonLineProblem> {
     };
     let persona = fields.get("persona").map_or(Ok(Vec::new()), |value| texts("persona", value))?;
     let turns = texts("turns", fields.get("turns").ok_or(JsonLineProblem::NoTurns)?)?;
-    if turns.len() < 2 {
-        return Err(JsonLineProblem::TooFewTurns { found: turns.len() });
+    if turns.len() < least_turns {
+        let expected = if least_turns > 1 { "a message and a reply" } else { "a message" };
+        return Err(JsonLineProblem::TooFewTurns { found: turns.len(), expected });
     }
     let speak = |(index, text)| if index % 2 == 0 { Turn::partner(text) } else { Turn::own(text) };
     Ok(Dialogue { persona, turns: turns.into_iter().enumerate().map(speak).collect() })
@@ -153,12 +168,20 @@ mod tests {
             (r#"{"persona": null, "turns": ["a", "b"]}"#, wrong("persona", "null", "an array of texts")),
             (r#"{"persona": [true], "turns": ["a", "b"]}"#, wrong("persona[0]", "a boolean", "a text")),
             (r#"{"turns": ["hi", " "]}"#, EmptyText { field: "turns[1]".into() }),
-            (r#"{"turns": ["hi"]}"#, TooFewTurns { found: 1 }),
+            (r#"{"turns": ["hi"]}"#, TooFewTurns { found: 1, expected: "a message and a reply" }),
         ];
         for (line, problem) in cases {
             let text = format!("{{\"turns\": [\"a\", \"b\"]}}\n\n{line}\n");
             assert_eq!(parse(&text), Err((3, problem)), "{line}");
         }
+    }
+
+    #[test]
+    fn one_message_can_be_answered() {
+        let dialogue = Dialogue { persona: vec![], turns: vec![Turn::partner("hi")] };
+        assert_eq!(parse_unanswered(r#"{"turns": ["hi"]}"#).unwrap(), [dialogue]);
+        let none = TooFewTurns { found: 0, expected: "a message" };
+        assert_eq!(parse_unanswered(r#"{"turns": []}"#), Err((1, none)));
     }
 
     #[test]

@@ -130,17 +130,27 @@ impl Format {
 /// # Errors
 /// Any [`DataError`] about a single file.
 pub fn read_dialogues(path: &Path) -> Result<Vec<Dialogue>, DataError> {
-    parse_dialogues(path, &TextFile::read(path)?)
+    parse_dialogues(path, &TextFile::read(path)?, json_lines::parse)
 }
 
-fn parse_dialogues(path: &Path, file: &TextFile) -> Result<Vec<Dialogue>, DataError> {
+/// The same of conversations to be answered: of JSON Lines one may consist of a single message.
+///
+/// # Errors
+/// As [`read_dialogues`].
+pub fn read_conversations(path: &Path) -> Result<Vec<Dialogue>, DataError> {
+    parse_dialogues(path, &TextFile::read(path)?, json_lines::parse_unanswered)
+}
+
+type ParseJsonLines = fn(&str) -> Result<Vec<Dialogue>, (usize, json_lines::JsonLineProblem)>;
+
+fn parse_dialogues(path: &Path, file: &TextFile, json_lines: ParseJsonLines) -> Result<Vec<Dialogue>, DataError> {
     match Format::detect(path, &file.text) {
         Format::NumberedLines => convai2::parse(&file.text).map_err(|(line, problem)| DataError::NumberedLine {
             path: path.into(),
             line,
             problem,
         }),
-        Format::JsonLines => json_lines::parse(&file.text).map_err(|(line, problem)| DataError::JsonLine {
+        Format::JsonLines => json_lines(&file.text).map_err(|(line, problem)| DataError::JsonLine {
             path: path.into(),
             line,
             problem,
