@@ -1,5 +1,7 @@
 //! The order of the gallery, read from a text file so that this command names no loss.
 
+use std::collections::BTreeMap;
+
 /// A heading, what is said below it, and the ids of its losses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
@@ -9,9 +11,12 @@ pub struct Group {
     pub intro: String,
     /// The losses, in order.
     pub ids: Vec<String>,
+    /// The commands that train with those that are not for every front-end.
+    pub commands: BTreeMap<String, String>,
 }
 
-/// Reads groups: `# heading`, `> what is said below it`, one id a line. A heading without ids is a comment.
+/// Reads groups: `# heading`, `> what is said below it`, one id a line, perhaps as `id: command that trains with it`. A heading
+/// without ids is a comment.
 ///
 /// # Errors
 /// The number of a line that stands in no group or names an id again, and what is wrong with it.
@@ -26,8 +31,12 @@ pub fn parse(text: &str) -> Result<Vec<Group>, (usize, String)> {
         if line.is_empty() {
             continue;
         }
-        if groups.iter().any(|group| group.ids.iter().any(|id| id == line)) {
-            return Err((at + 1, format!("`{line}` is named before")));
+        let (id, command) = match line.split_once(':').filter(|_| !line.starts_with('>')) {
+            Some((id, command)) => (id.trim_end(), Some(command.trim())),
+            None => (line, None),
+        };
+        if groups.iter().any(|group| group.ids.iter().any(|named| named == id)) {
+            return Err((at + 1, format!("`{id}` is named before")));
         }
         let Some(group) = groups.last_mut() else {
             return Err((at + 1, "stands in no group; a line `# heading` begins one".to_owned()));
@@ -35,7 +44,10 @@ pub fn parse(text: &str) -> Result<Vec<Group>, (usize, String)> {
         match line.strip_prefix('>') {
             Some(intro) if group.intro.is_empty() => group.intro = intro.trim().to_owned(),
             Some(intro) => group.intro = format!("{} {}", group.intro, intro.trim()),
-            None => group.ids.push(line.to_owned()),
+            None => {
+                group.ids.push(id.to_owned());
+                group.commands.extend(command.map(|command| (id.to_owned(), command.to_owned())));
+            }
         }
     }
     groups.retain(|group| !group.ids.is_empty());
@@ -55,7 +67,7 @@ pub fn arrange(mut groups: Vec<Group>, found: &[String]) -> Result<Vec<Group>, V
     let others: Vec<String> = found.iter().filter(|id| !named.contains(id)).cloned().collect();
     if !others.is_empty() {
         let title = if groups.is_empty() { "Losses" } else { "Others" };
-        groups.push(Group { title: title.to_owned(), intro: String::new(), ids: others });
+        groups.push(Group { title: title.to_owned(), ids: others, ..Group::default() });
     }
     Ok(groups)
 }
@@ -65,7 +77,8 @@ mod tests {
     use super::*;
 
     fn group(title: &str, intro: &str, ids: &[&str]) -> Group {
-        Group { title: title.to_owned(), intro: intro.to_owned(), ids: ids.iter().map(|&id| id.to_owned()).collect() }
+        let ids = ids.iter().map(|&id| id.to_owned()).collect();
+        Group { title: title.to_owned(), intro: intro.to_owned(), ids, ..Group::default() }
     }
 
     #[test]
@@ -76,6 +89,13 @@ mod tests {
         assert_eq!(arrange(groups.clone(), &found).unwrap()[2], group("Others", "", &["v", "w"]));
         assert_eq!(arrange(Vec::new(), &found).unwrap()[0].title, "Losses");
         assert_eq!(arrange(groups, &found[..3]).unwrap_err(), ["y", "z"]);
+    }
+
+    #[test]
+    fn a_loss_may_have_a_command_of_its_own() {
+        let groups = parse("# A\n> that: is said\nx: toolkit vision\ny\n").unwrap();
+        let commands = [("x".to_owned(), "toolkit vision".to_owned())].into();
+        assert_eq!(groups, [Group { commands, ..group("A", "that: is said", &["x", "y"]) }]);
     }
 
     #[test]

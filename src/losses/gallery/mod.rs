@@ -31,7 +31,8 @@ pub fn command() -> Command {
         .about("Write losses.md and its pictures from what the plugins declare")
         .long_about(
             "Writes FOLDER/losses.md, and FOLDER/losses/ID.svg for each plugin found: formula, curve, parameters, \
-             citation. FOLDER/losses/groups.txt, if there is one, gives the order: `# heading`, `> a remark`, one id a line.",
+             citation. FOLDER/losses/groups.txt, if there is one, gives the order: `# heading`, `> a remark`, one id a line, \
+             perhaps as `id: command that trains with it`.",
         )
         // For whoever documents losses; a user of losses has `show` and `plot`.
         .hide(true)

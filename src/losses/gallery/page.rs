@@ -8,6 +8,9 @@ use imbalance_core::{Head, ParamKind, ParamSpec};
 
 use super::groups::Group;
 
+/// How a loss is tried, unless its group says otherwise.
+const COMMAND: &str = "toolkit dialogue --data FOLDER";
+
 /// The whole page. `about` says what the curves show; the pictures lie in `pictures`, relative to the page.
 pub fn page(groups: &[Group], plugins: &[Arc<Plugin>], about: &str, pictures: &str) -> String {
     let plugin = |id: &String| plugins.iter().find(|plugin| plugin.id() == id);
@@ -25,13 +28,14 @@ pub fn page(groups: &[Group], plugins: &[Arc<Plugin>], about: &str, pictures: &s
             let _ = write!(page, "\n{}\n", group.intro);
         }
         for plugin in group.ids.iter().filter_map(plugin) {
-            page.push_str(&section(plugin, pictures));
+            let command = group.commands.get(plugin.id()).map_or(COMMAND, String::as_str);
+            page.push_str(&section(plugin, pictures, command));
         }
     }
     page
 }
 
-fn section(plugin: &Plugin, pictures: &str) -> String {
+fn section(plugin: &Plugin, pictures: &str, command: &str) -> String {
     let id = plugin.id();
     let mut text = format!("\n### {id}\n\n```text\n{}\n```\n\n", plugin.formula());
     if !plugin.is_whole_tensor() {
@@ -50,7 +54,7 @@ fn section(plugin: &Plugin, pictures: &str) -> String {
         ParamKind::Flag => format!(" --{}={}", param.name, param.default_text(Head::Softmax)),
         _ => format!(" --{} {}", param.name, param.default_text(Head::Softmax)),
     });
-    let _ = write!(text, "```sh\ntoolkit dialogue --data FOLDER --loss {id}{}\n```\n", setting.unwrap_or_default());
+    let _ = write!(text, "```sh\n{command} --loss {id}{}\n```\n", setting.unwrap_or_default());
     text
 }
 
