@@ -1,6 +1,8 @@
 //! `toolkit detection plot | browse`: the pictures of short trainings on generated images, and the page of them.
 #![cfg(feature = "training")]
 
+#[path = "support/browser.rs"]
+mod browser;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -229,6 +231,9 @@ fn a_page_says_what_is_right() {
         json!([[0, 4.0, 6.0, 20.0, 10.0, 0.9, 0], [0, 4.0, 6.0, 20.0, 9.0, 0.5, -1], [1, 6.0, 8.0, 5.0, 5.0, 0.4, -2]])
     );
     assert_eq!(data["images"][1]["found"], json!([[0, 0.0, 0.0, 30.0, 30.0, 0.25, -1]]));
+    if let Some(shown) = browser::shown(&lab.path("other/browse.html")) {
+        contains(&shown, &["&lt;b&gt;.png", "&lt;/script&gt;&lt;script&gt;alert(1)"]);
+    }
 
     // An image that cannot be shown is named, and the others are.
     std::fs::write(lab.path("set/val2017/a.png"), "nothing").unwrap();

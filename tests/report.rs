@@ -1,5 +1,7 @@
 //! `toolkit report`: the page that compares runs. Needs no libtorch; the last test trains.
 
+#[path = "support/browser.rs"]
+mod browser;
 mod support;
 
 use std::fs;
@@ -78,6 +80,19 @@ fn test<'a>(comparison: &'a Value, score: &str, method: &str) -> &'a Value {
 fn near(value: &Value, want: f64) {
     let value = value.as_f64().unwrap_or(f64::NAN);
     assert!((value - want).abs() < 1e-9, "{value} is not {want}");
+}
+
+#[test]
+fn a_browser_shows_the_page() {
+    let lab = tempfile::tempdir().unwrap();
+    vision(&lab, "runs/ce", "cross-entropy", 0, 4);
+    vision(&lab, "runs/better", "focal", 0, 10);
+    succeeds(&mut toolkit(&lab, &["report", "runs"]));
+    let Some(page) = browser::shown(&lab.path().join("report.html")) else { return };
+    // Made by the script: a chart for each validated score, the scores, their differences.
+    contains(&page, &["<canvas", ">Scores</h3>", ">60.00<", "15.00<"]);
+    let tables = page.matches("<table").count();
+    assert!(tables >= 4, "{tables} tables");
 }
 
 #[test]
