@@ -28,6 +28,8 @@ mod recipe;
 #[cfg(feature = "training")]
 mod reproduce;
 #[cfg(feature = "training")]
+mod settings;
+#[cfg(feature = "training")]
 mod sweep;
 #[cfg(feature = "training")]
 mod vision;

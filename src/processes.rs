@@ -27,12 +27,13 @@ const LOOK: Duration = Duration::from_millis(20);
 pub fn run(verb: &str, args: &[OsString], processes: usize) -> anyhow::Result<bool> {
     let launched =
         Launch::from_env().map_err(|error| imbalance_train::TrainError::from(GroupError::Environment(error)))?;
-    if processes == 1 {
+    // One that was started here reads again what asked for all of them: `processes` in --config, say.
+    if processes == 1 || std::env::var_os(LAUNCHED).is_some() {
         return Ok(false);
     }
     if let Some(launch) = launched {
         return Err(UsageError(format!(
-            "--processes {processes}: a launcher has started {} processes already; leave --processes out",
+            "--processes {processes}: a launcher has started {} processes already; leave --processes out, in --config too",
             launch.size
         ))
         .into());
@@ -49,8 +50,9 @@ pub fn run(verb: &str, args: &[OsString], processes: usize) -> anyhow::Result<bo
             break true;
         }
         if interrupt.requested() && !told {
-            // They have process groups of their own, so that a terminal's Ctrl-C reaches them once, from here.
-            workers.iter().for_each(|worker| worker.signal(libc::SIGINT));
+            // They have process groups of their own, so that a terminal's Ctrl-C reaches them once, from here. Not as SIGINT,
+            // which they leave alone where this process was started with it ignored.
+            workers.iter().for_each(|worker| worker.signal(libc::SIGTERM));
             told = true;
         }
         std::thread::sleep(LOOK);

@@ -30,8 +30,7 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let runs = statuses(&folder)?;
     let mut output = std::io::stdout().lock();
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut output, &runs)?;
-        writeln!(output)?;
+        writeln!(output, "{}", serde_json::to_string_pretty(&runs)?)?;
     } else if runs.is_empty() {
         eprintln!("{} holds no runs", folder.display());
     } else {

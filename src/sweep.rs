@@ -7,10 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command};
+use imbalance_train::Interrupt;
 
-use crate::child::{self, Ended};
+use crate::child::{self, Ended, There};
 use crate::failure::{Interrupted, UsageError};
 use crate::front_end::FrontEnd;
+use crate::settings;
+
+/// Flags that are the sweep's or the run folders', not the trainings'.
+const NOT_SWEPT: [&str; 6] = ["json", "overwrite", "resume", "run", "seeds", "sweep"];
 
 /// What is trained: `seeds` of each value of `setting`.
 #[derive(Debug, PartialEq)]
@@ -31,11 +36,10 @@ pub fn with_flags(command: Command) -> Command {
                 .help_heading("Sweep")
                 .help("Trains once for each seed from A to below B, and reports mean and standard deviation"),
         )
-        .arg(
-            Arg::new("sweep").long("sweep").value_name("FLAG=V,V").help_heading("Sweep").help(
-                "Trains once for each value of a flag, as in beta=0.9,0.99; what is finished is not trained again",
-            ),
-        )
+        .arg(Arg::new("sweep").long("sweep").value_name("FLAG=V,V").help_heading("Sweep").help(
+            "Trains once for each value of a flag, as in beta=0.9,0.99; what is finished is not trained again without \
+                 --overwrite",
+        ))
 }
 
 impl Sweep {
@@ -71,10 +75,33 @@ impl Sweep {
         }
     }
 
-    /// Trains what is not finished yet, in `folder` or the next free number in `runs/`; returns that folder.
+    /// The trainings, row by row, from the arguments of the sweep.
+    fn trainings(&self, args: &[OsString], folder: &Path) -> Vec<Training> {
+        let shared = own(args, self.seeds.is_some());
+        let of_row = |row: usize, name: &str, runs: Vec<String>| {
+            let name = if name.is_empty() { "--seeds".to_owned() } else { format!("--sweep {name}") };
+            let made = runs.into_iter().enumerate().map(|(at, run)| {
+                let mut args = shared.clone();
+                if let Some(seeds) = &self.seeds {
+                    args.push(format!("--seed={}", seeds.start + at as u64).into());
+                }
+                if let Some((flag, values)) = &self.setting {
+                    args.push(format!("--{flag}={}", values[row]).into());
+                }
+                Training { name: name.clone(), folder: folder.join(run), args }
+            });
+            made.collect::<Vec<_>>()
+        };
+        let rows = self.rows().into_iter().enumerate();
+        rows.flat_map(|(row, (name, runs))| of_row(row, &name, runs)).collect()
+    }
+
+    /// Trains what is not finished yet, or with `--overwrite` everything, in `folder` or the next free number in `runs/`; returns
+    /// that folder.
     ///
     /// # Errors
-    /// A training that fails, or is interrupted: what is finished stays, and the same command goes on.
+    /// Values that a training would not take, and runs of other settings in the way, both before anything is trained. A training
+    /// that fails, or is interrupted: what is finished stays, and the same command goes on.
     pub fn run(
         &self,
         front_end: &FrontEnd,
@@ -87,42 +114,37 @@ impl Sweep {
             Some(folder) => folder.to_owned(),
             None => next_free(Path::new("runs"), name)?,
         };
+        let trainings = self.trainings(args, &folder);
+        for training in &trainings {
+            settings::check(front_end.verb, &training.args, &training.name)?;
+        }
+        let there = if args.iter().any(|arg| arg == "--overwrite") { There::IsReplaced } else { There::GoesOn };
+        if there == There::GoesOn {
+            trainings.iter().try_for_each(|training| training.check_settings(front_end.verb))?;
+        }
         std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
-        let rows = self.rows();
-        let total: usize = rows.iter().map(|(_, runs)| runs.len()).sum();
-        let mut done = 0;
-        for (row, (_, runs)) in rows.iter().enumerate() {
-            for (at, run) in runs.iter().enumerate() {
-                done += 1;
-                let place = folder.join(run);
-                if child::is_finished(&place) {
-                    continue;
-                }
-                if !quiet {
-                    eprintln!("run {done} of {total}: {}", place.display());
-                }
-                let mut own = own(args);
-                if let Some(seeds) = &self.seeds {
-                    own.push(format!("--seed={}", seeds.start + at as u64).into());
-                }
-                if let Some((flag, values)) = &self.setting {
-                    own.push(format!("--{flag}={}", values[row]).into());
-                }
-                let mut process = child::training(front_end.verb, &own, &place)?;
-                let status = process.status().context("the program cannot be started")?;
-                match status.into() {
-                    Ended::Finished => {}
-                    Ended::Interrupted => {
-                        let hint = format!("go on with the same command and --run {}", folder.display());
-                        return Err(Interrupted(hint).into());
-                    }
-                    Ended::Failed(code) => {
-                        anyhow::bail!(
-                            "{}: the training ended with exit code {code}; what is finished stays, the same command goes on",
-                            place.display()
-                        )
-                    }
-                }
+        let due = |training: &Training| there == There::IsReplaced || !child::is_finished(&training.folder);
+        // From the first training on, Ctrl-C is passed on to it, which saves its state.
+        let interrupt = if trainings.iter().any(due) { Interrupt::install()? } else { Interrupt::manual() };
+        let interrupted = || {
+            let anew = if there == There::IsReplaced { ", without --overwrite," } else { "" };
+            Interrupted(format!("go on with the same command{anew} and --run {}", folder.display()))
+        };
+        for (at, training) in trainings.iter().enumerate().filter(|(_, training)| due(training)) {
+            let place = training.folder.display();
+            if !quiet {
+                eprintln!("run {} of {}: {place}", at + 1, trainings.len());
+            }
+            let process = child::training(front_end.verb, &training.args, &training.folder, there)?;
+            match child::wait(&mut child::start(process)?, &interrupt)? {
+                Ended::Finished => {}
+                Ended::Interrupted => return Err(interrupted().into()),
+                Ended::Failed(code) => anyhow::bail!(
+                    "{place}: the training ended with exit code {code}; what is finished stays, the same command goes on"
+                ),
+            }
+            if interrupt.requested() {
+                return Err(interrupted().into());
             }
         }
         std::io::stderr().flush()?;
@@ -130,13 +152,42 @@ impl Sweep {
     }
 }
 
-/// The arguments of a single training: without the sweep's and those that say where it goes.
-fn own(args: &[OsString]) -> Vec<OsString> {
+/// A training of a sweep.
+#[derive(Debug)]
+struct Training {
+    /// The flag that it is of, for errors.
+    name: String,
+    folder: PathBuf,
+    /// What follows `toolkit TASK`, but for the run folder.
+    args: Vec<OsString>,
+}
+
+impl Training {
+    /// A run with other settings, finished or not, is none of the sweep's.
+    fn check_settings(&self, verb: &str) -> anyhow::Result<()> {
+        let folder = &self.folder;
+        if !settings::are_stored(folder) {
+            return Ok(());
+        }
+        let Some(difference) = settings::difference(verb, &self.args, folder)? else { return Ok(()) };
+        let what = if child::is_finished(folder) { "finished" } else { "begun" };
+        Err(UsageError(format!(
+            "{}: {what} with other settings: {difference}; give another --run, or --overwrite to train the whole sweep anew",
+            folder.display()
+        ))
+        .into())
+    }
+}
+
+/// The arguments of a single training: without the sweep's and those that say where it goes. The seed that is given is its own,
+/// unless the sweep has seeds.
+fn own(args: &[OsString], has_seeds: bool) -> Vec<OsString> {
     let (mut kept, mut args) = (Vec::new(), args.iter());
     while let Some(arg) = args.next() {
         let text = arg.to_string_lossy();
         match text.split_once('=').map_or(text.as_ref(), |(flag, _)| flag) {
             "--json" | "--resume" | "--overwrite" => {}
+            "--seed" if !has_seeds => kept.push(arg.clone()),
             "--seeds" | "--sweep" | "--run" | "--seed" => {
                 if !text.contains('=') {
                     args.next();
@@ -170,9 +221,16 @@ fn setting(text: &str) -> anyhow::Result<(String, Vec<String>)> {
     let parts = parts.filter(|(flag, values): &(String, Vec<String>)| {
         !flag.is_empty() && values.iter().all(|value| !value.is_empty())
     });
-    Ok(parts.ok_or_else(|| {
+    let (flag, values) = parts.ok_or_else(|| {
         UsageError(format!("--sweep {text}: expected a flag and its values, as in beta=0.9,0.99,0.999"))
-    })?)
+    })?;
+    if NOT_SWEPT.contains(&flag.as_str()) {
+        return Err(UsageError(format!(
+            "--sweep {text}: --{flag} is no setting of a training; expected one, as in beta=0.9,0.99"
+        ))
+        .into());
+    }
+    Ok((flag, values))
 }
 
 fn next_free(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
@@ -219,7 +277,19 @@ mod tests {
         ]
         .map(Into::into)
         .into();
-        assert_eq!(own(&args), ["--loss", "eureka", "--lr", "1"]);
+        assert_eq!(own(&args, true), ["--loss", "eureka", "--lr", "1"]);
+        assert_eq!(own(&args, false), ["--loss", "eureka", "--seed", "7", "--lr", "1"]);
+    }
+
+    #[test]
+    fn a_training_has_the_seed_of_its_place_or_the_one_that_was_given() {
+        let args = ["--seed=7".into()];
+        let trainings = sweep(None, &["0.9", "1"]).trainings(&args, Path::new("x"));
+        assert_eq!(trainings[1].args, ["--seed=7", "--beta=1"]);
+        assert_eq!(trainings[1].folder, Path::new("x/beta-1"));
+        let trainings = sweep(Some(3..5), &["0.9", "1"]).trainings(&args, Path::new("x"));
+        assert_eq!(trainings[3].args, ["--seed=4", "--beta=1"]);
+        assert_eq!(sweep(Some(3..5), &[]).trainings(&args, Path::new("x"))[0].args, ["--seed=3"]);
     }
 
     #[test]
@@ -227,7 +297,7 @@ mod tests {
         for text in ["4", "4..4", "a..b", "0..", "3..1"] {
             assert!(seeds(text).unwrap_err().to_string().contains("0..4"), "{text}");
         }
-        for text in ["beta", "=1", "beta=", "beta=1,,2"] {
+        for text in ["beta", "=1", "beta=", "beta=1,,2", "run=a,b", "--seeds=0..2,1..3"] {
             assert!(setting(text).unwrap_err().to_string().contains("beta=0.9"), "{text}");
         }
         assert_eq!(setting("--beta=0.9, 1").unwrap(), ("beta".into(), vec!["0.9".into(), "1".into()]));

@@ -66,6 +66,10 @@ fn flags_out_of_range() {
     refused(&lab, 2, &["--top-p", "2"], &["--top-p 2", "at most 1"]);
     refused(&lab, 2, &["--defer-epochs", "2"], &["--defer-epochs 2", "--epochs 2", "smaller"]);
     refused(&lab, 2, &["--train-data", "x"], &["--data", "cannot be used with", "--train-data"]);
+    let half = ["--device", "cpu", "--precision", "float16"];
+    refused(&lab, 2, &half, &["--precision float16", "float32 or bfloat16"]);
+    let all = ["--freeze", "encoder,decoder,embedding,output"];
+    refused(&lab, 2, &all, &["--freeze encoder,decoder,embedding,output leaves no variable to train"]);
 }
 
 #[test]

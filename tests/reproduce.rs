@@ -223,8 +223,17 @@ fn a_table_is_made_row_by_row_and_only_once() {
     // Finished with other settings, its numbers are not the row's.
     let output = table_4(&lab, &[&["--only", "ce"], &TINY[..], &["--lr", "1"]].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    contains(&text(&output.stderr), &["state/ce/seed-0: finished with other settings: `lr` was 3.0 and is now 1.0"]);
+    let error = text(&output.stderr);
+    contains(&error, &["state/ce/seed-0: finished with other settings: `lr` was 3.0 and is now 1.0"]);
+    contains(&error, &["1 run of other settings is in the way:"]);
+    assert!(!error.contains("tries it again"), "{error}");
     contains(&text(&output.stdout), &["failed", "other settings"]);
+    // So with a setting that it has and the row has not.
+    let frozen = config + "freeze = \"decoder\"\n";
+    lab.write("state/el/seed-0/config.toml", frozen);
+    let output = tiny(&["--only", "el"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    contains(&text(&output.stderr), &["state/el/seed-0: finished", "`freeze` was \"decoder\" and is now unset"]);
 }
 
 #[test]
@@ -242,7 +251,7 @@ fn an_interrupted_table_goes_on() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     // To this process alone: the training has to hear of it from its parent.
-    let kill = std::process::Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    let kill = std::process::Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().unwrap();
     assert!(kill.success());
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let error = text(&stderr);

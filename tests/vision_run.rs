@@ -31,6 +31,8 @@ const SMALL: [&str; 18] = [
     "float32",
 ];
 
+const IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vision/tests/fixtures/augment/colour.jpg");
+
 struct Lab {
     folder: TempDir,
 }
@@ -114,13 +116,12 @@ fn a_run_is_scored_drawn_and_used() {
         assert_eq!(found, &results["scores"][key], "{key}");
     }
 
-    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/vision/tests/fixtures/augment/colour.jpg");
-    let named = json(&mut lab.verb(&["predict", "run", image, image, "--top", "3", "--json"]));
+    let named = json(&mut lab.verb(&["predict", "run", IMAGE, IMAGE, "--top", "3", "--json"]));
     assert_eq!(named[0]["classes"], named[1]["classes"]);
     let likelihoods: Vec<f64> =
         named[0]["classes"].as_array().unwrap().iter().map(|class| class["likelihood"].as_f64().unwrap()).collect();
     assert!(likelihoods.len() == 3 && likelihoods.is_sorted_by(|a, b| a >= b), "{likelihoods:?}");
-    contains(&succeeds(&mut lab.verb(&["predict", "run", image])), &["colour.jpg", " %  "]);
+    contains(&succeeds(&mut lab.verb(&["predict", "run", IMAGE])), &["colour.jpg", " %  "]);
     contains(&fails(&mut lab.verb(&["predict", "run", "no.jpg"]), 1), &["no.jpg"]);
 
     // One file does what the run does.
@@ -130,8 +131,47 @@ fn a_run_is_scored_drawn_and_used() {
     let message = fails(&mut lab.verb(&["evaluate", "model.safetensors"]), 2);
     contains(&message, &["exported model", "--dataset"]);
 
-    succeeds(&mut lab.verb(&["plot", "run", "run", "--format", "png", "-o", "pictures"]));
-    assert_eq!(files(&lab.path("pictures")).len(), 5);
+    other_classes_are_not_scored(&lab);
+
+    // Another run whose folder has the same name.
+    std::fs::create_dir_all(lab.path("again/run")).unwrap();
+    for file in ["results.json", "metrics.jsonl", "model.json"] {
+        std::fs::copy(lab.path("run").join(file), lab.path("again/run").join(file)).unwrap();
+    }
+    let said = succeeds(&mut lab.verb(&["plot", "run", "again/run", "--format", "png", "-o", "pictures"]));
+    contains(&said, &["\nrun ", "\nagain/run "]);
+    let pictures = ["class-accuracy", "confusion-again-run", "confusion-run", "curves", "gap", "likelihood"];
+    assert_eq!(files(&lab.path("pictures")), pictures.map(|name| format!("{name}.png")));
+}
+
+/// `model.safetensors` of generated images on others.
+fn other_classes_are_not_scored(lab: &Lab) {
+    let mut names: Vec<String> = serde_json::from_value(lab.json("run/model.json")["class-names"].clone()).unwrap();
+    let folders = |root: &str, names: &[String]| {
+        for (split, name) in ["train", "test"].iter().flat_map(|split| names.iter().map(move |name| (split, name))) {
+            let folder = lab.path(root).join(split).join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::copy(IMAGE, folder.join("a.jpg")).unwrap();
+        }
+    };
+    names.sort();
+    let last = names.last_mut().unwrap();
+    *last = format!("{last}-others");
+    folders("folders", &names);
+    let message =
+        fails(&mut lab.verb(&["evaluate", "model.safetensors", "--dataset", "folder", "--data", "folders"]), 2);
+    contains(&message, &["folder: class ", "in the model", "the classes that it was trained on"]);
+    std::fs::create_dir(lab.path("lists")).unwrap();
+    std::fs::copy(IMAGE, lab.path("lists/a.jpg")).unwrap();
+    let list: String = (0..10).map(|class| format!("a.jpg {class}\n")).collect();
+    for split in ["train", "test"] {
+        std::fs::write(lab.path(&format!("lists/{split}.txt")), &list).unwrap();
+    }
+    let words = ["evaluate", "model.safetensors", "--dataset", "list", "--data", "lists"];
+    let output = lab.verb(&words).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{message}");
+    contains(&message, &["warning: list: class 0 is named \"0\", but "]);
 }
 
 trait Lines {
@@ -171,9 +211,9 @@ fn a_resumed_run_ends_with_the_bytes_of_a_whole_one() {
 fn every_method_ends_in_a_model_that_predicts() {
     let lab = Lab::new();
     for method in ["crt", "lws", "tau-norm", "ncm", "bbn"] {
-        let flags = ["--method", method, "--stage-epochs", "1", "--epochs", "1"];
-        let flags: Vec<&str> =
-            if matches!(method, "crt" | "lws") { flags.into() } else { vec!["--method", method, "--epochs", "1"] };
+        let two_stages = ["--stage-epochs", "1", "--layer-lr", "conv1=0.5"];
+        let two_stages: &[&str] = if matches!(method, "crt" | "lws") { &two_stages } else { &[] };
+        let flags = [&["--method", method, "--epochs", "1"][..], two_stages].concat();
         succeeds(&mut lab.train(method, &flags));
         let results = lab.json(&format!("{method}/results.json"));
         assert_eq!(lab.path(method).join("stage-2").exists(), matches!(method, "crt" | "lws"), "{method}");
@@ -181,16 +221,26 @@ fn every_method_ends_in_a_model_that_predicts() {
         assert_eq!(again["all"], results["scores"]["all"], "{method}");
     }
     assert_eq!(lab.json("tau-norm/results.json")["tau"], 0.7);
-    let resumed = ["--method", "crt", "--stage-epochs", "1", "--epochs", "1", "--resume"];
+    let flags = ["--method", "crt", "--stage-epochs", "1", "--layer-lr", "conv1=0.5"];
     let before = lab.bytes("crt/model.safetensors");
-    succeeds(&mut lab.train("crt", &resumed));
+    succeeds(&mut lab.train("crt", &[&flags[..], &["--epochs", "1", "--resume"]].concat()));
     assert!(before == lab.bytes("crt/model.safetensors"));
+    assert_eq!(lab.json("crt/stage-2/manifest.json")["resumed"].as_array().unwrap().len(), 1);
+    // After a longer first stage the second one begins anew: its checkpoints hold the backbone of the shorter one.
+    succeeds(&mut lab.train("crt", &[&flags[..], &["--resume"]].concat()));
+    succeeds(&mut lab.train("whole", &flags));
+    for file in ["model.safetensors", "predictions-test.safetensors"] {
+        assert!(lab.bytes(&format!("crt/{file}")) == lab.bytes(&format!("whole/{file}")), "{file} differs");
+    }
+    assert!(before != lab.bytes("crt/model.safetensors"));
 }
 
 #[test]
 fn a_sweep_has_one_table_and_trains_nothing_twice() {
     let lab = Lab::new();
     let flags = ["--loss", "eureka", "--epochs", "1", "--seeds", "0..2", "--sweep", "beta=0.9,0.99"];
+    // Beside the recipe's `group-classes`, which it takes the place of.
+    let flags = [&flags[..], &["--groups", "30,10"]].concat();
     let printed = succeeds(&mut lab.train("sweep", &flags));
     contains(&printed, &["beta=0.9 last epoch", "beta=0.99 best epoch", "±"]);
     let runs = ["beta-0.9-seed-0", "beta-0.9-seed-1", "beta-0.99-seed-0", "beta-0.99-seed-1"];
@@ -200,6 +250,62 @@ fn a_sweep_has_one_table_and_trains_nothing_twice() {
     std::fs::remove_dir_all(lab.path("sweep/beta-0.99-seed-1")).unwrap();
     assert_eq!(succeeds(&mut lab.train("sweep", &flags)), printed);
     assert_eq!(written(runs[0]).unwrap(), before[0]);
+    let groups = serde_json::json!({"by": "count", "many_above": 30, "few_below": 10});
+    assert_eq!(lab.json("sweep/beta-0.9-seed-0/model.json")["groups"], groups);
+
+    // Runs of other settings are not taken for these, unless they may go.
+    let other = [&flags[..], &["--lr", "0.01", "--seeds", "0..1", "--sweep", "beta=0.9"]].concat();
+    let message = fails(&mut lab.train("sweep", &other), 2);
+    contains(&message, &["sweep/beta-0.9-seed-0: finished with", "`lr` was 0.05 and is now 0.01", "--overwrite"]);
+    succeeds(&mut lab.train("sweep", &[&other[..], &["--overwrite"]].concat()));
+    assert!(written(runs[0]).unwrap() > before[0]);
+    assert_eq!(files(&lab.path("sweep")), runs);
+    // All values are looked at first.
+    let message = fails(&mut lab.train("none", &["--sweep", "lr=0.1,fast"]), 2);
+    contains(&message, &["--sweep lr=fast: invalid value 'fast' for '--lr"]);
+    assert!(!lab.path("none").exists());
+}
+
+#[test]
+fn a_sweep_passes_signals_on() {
+    let lab = Lab::new();
+    let mut command = support::process(&support::program());
+    command.arg("vision").args(SMALL).args(["--epochs", "200", "--checkpoint-every", "1", "--seeds", "0..2"]);
+    command.args(["--run", "sweep", "--quiet"]).current_dir(lab.folder.path()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    let began = std::time::Instant::now();
+    while !lab.path("sweep/seed-0/checkpoints/last.safetensors").exists() {
+        assert!(began.elapsed().as_secs() < 120, "no checkpoint came");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // To the sweep alone, as a batch system does.
+    let kill = std::process::Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    contains(&message, &["interrupted; go on with the same command and --run sweep"]);
+    assert_eq!(files(&lab.path("sweep")), ["seed-0"]);
+    let state = json(toolkit().args(["runs", "--json"]).arg(lab.path("sweep")));
+    assert_eq!(state[0]["state"], "stopped", "the training has ended, too: {state}");
+    let message = fails(&mut lab.train("sweep", &["--seeds", "0..2"]), 2);
+    contains(&message, &["sweep/seed-0: begun with other settings: `epochs` was 200 and is now 2"]);
+}
+
+#[test]
+fn images_that_cannot_be_used_are_counted() {
+    let lab = Lab::new();
+    for folder in ["train/cat", "train/dog", "test/cat", "test/dog"] {
+        std::fs::create_dir_all(lab.path("images").join(folder)).unwrap();
+        std::fs::copy(IMAGE, lab.path("images").join(folder).join("a.jpg")).unwrap();
+    }
+    std::fs::write(lab.path("images/train/cat/b.jpg"), "no picture").unwrap();
+    let data =
+        ["--dataset", "folder", "--data", "images", "--augment", "imagenet", "--on-bad-image", "skip", "--run", "run"];
+    let flags = ["--model", "resnet-32", "--epochs", "2", "--batch-size", "2", "--threads", "1", "--lr", "0.01"];
+    succeeds(&mut lab.verb(&[&data[..], &flags].concat()));
+    // In both epochs and in the evaluation of the training images.
+    assert_eq!(lab.json("run/results.json")["skipped"], serde_json::json!([["images/train/cat/b.jpg", 3]]));
 }
 
 #[test]
@@ -211,7 +317,17 @@ fn bad_input_is_named() {
     contains(&message(&["--imbalance-ratio", "0.5"], 2), &["--imbalance-ratio", "at least 1"]);
     contains(&message(&["--largest-class", "5000"], 1), &["5000", "1000"]);
     contains(&message(&["--groups", "20,100"], 2), &["--groups"]);
-    contains(&message(&["--group-classes", "3,3,3"], 2), &["9", "10"]);
+    contains(&message(&["--group-classes", "3,3,3"], 2), &["--group-classes: ", "9", "10"]);
+    contains(
+        &message(&["--groups", "30,10", "--group-classes", "3,4,3"], 2),
+        &["--groups 30,10", "--group-classes 3,4,3", "give one"],
+    );
+    contains(&message(&["--imbalance-ratio", "0"], 2), &["--largest-class 40", "--imbalance-ratio 0"]);
+    contains(&message(&["--largest-class", "0"], 2), &["--largest-class"]);
+    contains(&message(&["--largest-class", "49", "--imbalance-ratio", "49"], 1), &["can be at most 48.99"]);
+    contains(&message(&["--base-loss", "focal", "--base-gamma", "1"], 2), &["--base-loss is", "give --defer-epochs"]);
+    contains(&message(&["--recipe", "imagenet-lt", "--data", "nowhere"], 1), &["nowhere/ImageNet_LT_train.txt"]);
+    contains(&message(&["--sweep", "run=a,b"], 2), &["--sweep run=a,b", "no setting of a training"]);
     contains(&message(&["--method", "deferred"], 2), &["--method deferred", "--defer-epochs"]);
     contains(&message(&["--method", "deferred", "--defer-epochs", "1"], 2), &["neither the loss nor the sampler"]);
     contains(&message(&["--tau", "0.5"], 2), &["--tau 0.5", "tau-norm"]);
@@ -227,8 +343,8 @@ fn bad_input_is_named() {
         std::fs::create_dir_all(folder.join(split).join(class)).unwrap();
         std::fs::write(folder.join(split).join(class).join("a.jpg"), "no picture").unwrap();
     }
-    let flags = ["--dataset", "folder", "--data", "images", "--imbalance-ratio", "0", "--group-classes", "1,1,0"];
-    contains(&fails(&mut lab.train("run", &flags), 1), &["a.jpg"]);
+    let flags = ["--dataset", "folder", "--data", "images", "--model", "resnet-32", "--group-classes", "1,1,0"];
+    contains(&fails(&mut lab.verb(&[&flags[..], &["--run", "run"]].concat()), 1), &["a.jpg"]);
 }
 
 #[test]

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
 use anyhow::Context as _;
 use imbalance_train::Interrupt;
 
 use super::plan::{Plan, Training};
-use super::settings;
 use super::spec::Task;
-use crate::child::{self, Ended};
+use crate::child::{self, Ended, There};
+use crate::settings;
 
 /// What became of the trainings.
 #[derive(Debug, Default)]
@@ -77,7 +76,7 @@ impl Execution {
             if !settings::are_stored(folder) || self.others.contains_key(folder) {
                 continue;
             }
-            let Some(difference) = settings::difference(plan.task(), &training.args, folder)? else { continue };
+            let Some(difference) = settings::difference(plan.task().verb(), &training.args, folder)? else { continue };
             if chosen {
                 let what = if child::is_finished(folder) { "finished" } else { "begun" };
                 let why = format!("{what} with other settings: {difference}; remove it, or give another --run");
@@ -117,14 +116,12 @@ impl Execution {
 
 /// Runs one; also what its last error said.
 fn train(task: Task, training: &Training, interrupt: &Interrupt) -> anyhow::Result<(Ended, String)> {
-    let mut process = child::training(task.verb(), &training.args, &training.folder)?;
-    // In a group of its own, so that a terminal's Ctrl-C comes through us, once.
-    std::os::unix::process::CommandExt::process_group(&mut process, 0);
-    let mut child =
-        process.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().context("the program cannot be started")?;
+    let mut process = child::training(task.verb(), &training.args, &training.folder, There::GoesOn)?;
+    process.stderr(Stdio::piped());
+    let mut child = child::start(process)?;
     let errors = child.stderr.take();
     let listener = std::thread::spawn(move || errors.map(pass_on).unwrap_or_default());
-    let ended = wait(&mut child, interrupt)?;
+    let ended = child::wait(&mut child, interrupt)?;
     // Whoever listened did not fail; a lost message is no reason to.
     Ok((ended, listener.join().unwrap_or_default()))
 }
@@ -140,21 +137,6 @@ fn pass_on(errors: impl std::io::Read) -> String {
         }
     }
     last
-}
-
-/// Waits for the end, and asks for it when the user does.
-fn wait(child: &mut Child, interrupt: &Interrupt) -> anyhow::Result<Ended> {
-    let mut asked = false;
-    loop {
-        if let Some(status) = child.try_wait().context("the training cannot be watched")? {
-            return Ok(status.into());
-        }
-        if interrupt.requested() && !asked {
-            asked = true;
-            child::interrupt(child);
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn say(quiet: bool, text: &str) {

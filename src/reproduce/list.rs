@@ -8,10 +8,9 @@ use serde_json::json;
 use super::data::DataSet;
 use super::plan::{Plan, Training};
 use super::report::at_section;
-use super::settings;
 use super::spec::Spec;
 use crate::child;
-use crate::failure::UsageError;
+use crate::settings;
 
 /// The flags of `list`.
 pub fn command() -> Command {
@@ -86,7 +85,7 @@ pub fn check(plan: &Plan, every: bool) -> anyhow::Result<()> {
     let mut checked = all(plan).into_iter().filter(|(_, training, missing)| every || due(training, missing));
     checked.try_for_each(|(row, training, _)| {
         let name = format!("{} {row}", plan.spec.name);
-        settings::resolved(plan.task(), &training.args).map(drop).map_err(|error| named(error, name.trim_end()))
+        settings::check(plan.task().verb(), &training.args, name.trim_end())
     })
 }
 
@@ -131,19 +130,6 @@ pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
         writeln!(out, "# missing {}: {}; {}", set.id, set.wanted, set.get)?;
     }
     Ok(())
-}
-
-/// `error` with the row that it is of, which clap's own text would hide.
-fn named(error: anyhow::Error, row: &str) -> anyhow::Error {
-    match error.downcast_ref::<clap::Error>() {
-        Some(usage) => {
-            let text = usage.to_string();
-            let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
-            let said = said.join(" ").trim().trim_start_matches("error: ").to_owned();
-            UsageError(format!("{row}: {said}")).into()
-        }
-        None => error.context(row.to_owned()),
-    }
 }
 
 /// Row, training and missing data of all that is chosen, in order.

@@ -9,7 +9,6 @@ mod figures;
 mod list;
 mod plan;
 mod report;
-mod settings;
 mod spec;
 mod words;
 
@@ -172,6 +171,24 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     }
 }
 
+/// What failed, and what was not even tried, for it is in the way of what is asked for.
+fn failures(execution: &Execution) -> String {
+    let (others, failed): (Vec<_>, Vec<_>) =
+        execution.failures.iter().partition(|(folder, _)| execution.others.contains_key(folder));
+    let told = |failures: &[&(PathBuf, String)], one: &str, more: &str| {
+        let list = failures.iter().map(|(folder, why)| format!("\n  {}: {why}", folder.display()));
+        let what = if failures.len() == 1 { one } else { more };
+        (!failures.is_empty()).then(|| format!("{} {what}:{}", failures.len(), list.collect::<String>()))
+    };
+    let failed = told(
+        &failed,
+        "training failed; the same command tries it again",
+        "trainings failed; the same command tries them again",
+    );
+    let others = told(&others, "run of other settings is in the way", "runs of other settings are in the way");
+    [failed, others].into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
 fn table(name: &str, matches: &ArgMatches) -> anyhow::Result<()> {
     let options = Options::of(matches)?;
     let plan = Plan::new(Spec::load(name)?, &options)?;
@@ -199,12 +216,8 @@ fn table(name: &str, matches: &ArgMatches) -> anyhow::Result<()> {
     if execution.interrupted {
         return Err(Interrupted("go on with the same command".into()).into());
     }
-    let failed = execution.failures.len();
-    if failed > 0 {
-        let list: Vec<String> =
-            execution.failures.iter().map(|(folder, why)| format!("\n  {}: {why}", folder.display())).collect();
-        let (s, them) = if failed == 1 { ("", "it") } else { ("s", "them") };
-        anyhow::bail!("{failed} training{s} failed; the same command tries {them} again:{}", list.concat());
+    if !execution.failures.is_empty() {
+        anyhow::bail!("{}", failures(&execution));
     }
     if !report.has_results() && report.figure.is_empty() {
         let lacking: Vec<&str> = plan.missing.iter().map(|missing| missing.id.as_str()).collect();

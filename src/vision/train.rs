@@ -5,10 +5,13 @@ use std::io::Write as _;
 
 use clap::FromArgMatches as _;
 use imbalance_evaluation::longtail::{Summary, group_table, summarise, table};
+use imbalance_train::Losses;
 use imbalance_vision::{ChosenBy, Ended, RunResults, TrainedRun, VisionFlags};
 
 use super::FRONT_END;
-use crate::failure::Interrupted;
+use crate::failure::{Interrupted, UsageError};
+use crate::front_end::{Asked, refuse_idle_base};
+use crate::loss_flags::peek;
 use crate::sweep::Sweep;
 
 /// Every setting of the training that `args` ask for, as its `config.toml` has them; nothing is trained.
@@ -17,17 +20,31 @@ use crate::sweep::Sweep;
 /// Flags, values or losses that are wrong.
 pub fn settings(args: &[OsString]) -> anyhow::Result<String> {
     let asked = FRONT_END.ask(args)?;
-    let flags = VisionFlags::from_arg_matches(&asked.matches)?;
+    let mut flags = VisionFlags::from_arg_matches(&asked.matches)?;
+    checked(&asked, &mut flags, args).map(|(_, config)| config)
+}
+
+/// The losses of a single training, and every setting of it.
+fn checked(asked: &Asked, flags: &mut VisionFlags, args: &[OsString]) -> anyhow::Result<(Losses, String)> {
+    if let (Some(limits), Some(ranks)) = (peek(args, "groups").pop(), peek(args, "group-classes").pop()) {
+        return Err(UsageError(format!(
+            "--groups {limits} and --group-classes {ranks} are two ways to group classes; give one"
+        ))
+        .into());
+    }
     flags.train.resolve()?;
+    refuse_idle_base(args, flags.train.defer_epochs)?;
     let losses = asked.losses(flags.train.defer_epochs)?;
-    flags.method.check(&flags.train, &losses)?;
-    FRONT_END.resolved(&flags, &losses)
+    flags.check(&losses)?;
+    flags.method.settle();
+    let config = FRONT_END.resolved(flags, &losses)?;
+    Ok((losses, config))
 }
 
 /// Trains as `args` ask: once, or for every seed and value of a sweep.
 pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     let asked = FRONT_END.ask(args)?;
-    let flags = VisionFlags::from_arg_matches(&asked.matches)?;
+    let mut flags = VisionFlags::from_arg_matches(&asked.matches)?;
     let json = asked.matches.get_flag("json");
     if let Some(sweep) = Sweep::from_matches(&asked.matches)? {
         let name = format!("vision-{}", asked.losses(0)?.main.plugin.id());
@@ -37,8 +54,7 @@ pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     if crate::processes::run(FRONT_END.verb, args, flags.train.processes)? {
         return Ok(());
     }
-    let losses = asked.losses(flags.train.defer_epochs)?;
-    let config = FRONT_END.resolved(&flags, &losses)?;
+    let (losses, config) = checked(&asked, &mut flags, args)?;
     match imbalance_vision::train(&flags, &losses, config)? {
         Ended::Finished(trained) => print(&trained, json),
         Ended::Helped => Ok(()),

@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use imbalance_evaluation::longtail::{
     Predictions, class_table, group_table, score, summarise, table, write_predictions,
 };
+use imbalance_evaluation::report::run_names;
 use imbalance_vision::augment::{LoaderOptions, OnBadImage};
 use imbalance_vision::{RunResults, SavedModel, pictures};
 
@@ -140,14 +141,17 @@ pub fn evaluate(matches: &ArgMatches) -> anyhow::Result<()> {
     if let Some(&tau) = matches.get_one::<f64>("adjust-logits") {
         model.adjust_logits(tau)?;
     }
-    let split = imbalance_vision::test_images(
+    let images = imbalance_vision::test_images(
         &run(matches),
         matches.get_one("dataset").copied(),
         matches.get_one::<PathBuf>("data").map(PathBuf::as_path),
-        model.file.classes.len(),
+        &model.file.classes,
     )?;
+    if let Some(warning) = &images.warning {
+        eprintln!("warning: {warning}");
+    }
     let on_bad_image = matches.get_one("on-bad-image").copied().unwrap_or_default();
-    let (logits, labels) = model.logits(split, LoaderOptions { on_bad_image, ..LoaderOptions::default() })?;
+    let (logits, labels) = model.logits(images.split, LoaderOptions { on_bad_image, ..LoaderOptions::default() })?;
     let classes = model.file.classes.len();
     if let Some(path) = matches.get_one::<PathBuf>("output") {
         write_predictions(path, classes, &logits, &labels)?;
@@ -211,10 +215,8 @@ pub fn plot(matches: &ArgMatches) -> anyhow::Result<()> {
     for path in pictures::compare(&runs, &to, format)? {
         println!("{}", path.display());
     }
-    let rows = runs.iter().map(|run| {
+    let rows = runs.iter().zip(run_names(&runs)).map(|(run, name)| {
         let scores = RunResults::read(run)?.scores;
-        let name =
-            run.file_name().map_or_else(|| run.display().to_string(), |name| name.to_string_lossy().into_owned());
         Ok(summarise(&[scores]).map(|row| (name, row)))
     });
     let rows: Vec<_> = rows.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();

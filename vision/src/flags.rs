@@ -1,9 +1,11 @@
 //! The command-line flags of runs of image classification.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use imbalance_evaluation::longtail::Groups;
 use imbalance_train::normalised_classifier::parse_cosine_scale;
-use imbalance_train::{NormalisedClassifier, TrainFlags};
+use imbalance_train::{Losses, NormalisedClassifier, TrainFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::VisionError;
@@ -31,6 +33,17 @@ pub struct VisionFlags {
     #[command(flatten)]
     #[serde(flatten)]
     pub train: TrainFlags,
+}
+
+impl VisionFlags {
+    /// Flags that do not fit together, as far as they tell without the data.
+    ///
+    /// # Errors
+    /// [`VisionError::Usage`], naming the flag.
+    pub fn check(&self, losses: &Losses) -> Result<(), VisionError> {
+        self.data.check()?;
+        self.method.check(&self.train, losses)
+    }
 }
 
 /// `--subset-rng`.
@@ -88,7 +101,7 @@ pub struct DataFlags {
     /// Images of the largest class [default: all that it has]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub largest_class: Option<usize>,
+    pub largest_class: Option<NonZeroUsize>,
 
     /// What chooses the images of the long tail
     #[arg(long, value_enum, default_value_t = SubsetRngFlag::Seeded)]
@@ -177,6 +190,29 @@ impl From<Ranks> for String {
 }
 
 impl DataFlags {
+    fn check(&self) -> Result<(), VisionError> {
+        if let (Some(largest), 0.0) = (self.largest_class, self.imbalance_ratio) {
+            return Err(VisionError::Usage(format!(
+                "--largest-class {largest} is for a long tail, which --imbalance-ratio 0 does not make; give a ratio, 1 for as \
+                 many images of every class"
+            )));
+        }
+        self.group_rule().map(drop)
+    }
+
+    /// How classes are grouped.
+    ///
+    /// # Errors
+    /// Groups that overlap.
+    pub fn group_rule(&self) -> Result<Groups, VisionError> {
+        let Thresholds([many_above, few_below]) = self.groups;
+        match self.group_classes {
+            Some(Ranks([many, medium, few])) => Ok(Groups::by_rank(many, medium, few)),
+            None => Groups::by_count(many_above, few_below)
+                .map_err(|error| VisionError::Usage(format!("--groups: {error}"))),
+        }
+    }
+
     /// Reads or generates the images and makes them long-tailed.
     ///
     /// # Errors
@@ -195,8 +231,8 @@ impl DataFlags {
             SubsetRngFlag::Seeded => SubsetRng::Seeded(self.subset_seed),
             SubsetRngFlag::Numpy => SubsetRng::Numpy,
         };
-        let tail =
-            LongTail { ratio: self.imbalance_ratio, profile: self.imbalance_profile, n_max: self.largest_class, rng };
+        let n_max = self.largest_class.map(NonZeroUsize::get);
+        let tail = LongTail { ratio: self.imbalance_ratio, profile: self.imbalance_profile, n_max, rng };
         let (set, manifest) = set.make_long_tailed(&tail)?;
         Ok((set, Some(manifest)))
     }

@@ -42,9 +42,10 @@ pub struct MethodFlags {
     #[arg(long, value_enum, default_value_t = Method::Plain)]
     pub method: Method,
 
-    /// Epochs of the second stage (crt, lws)
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub stage_epochs: u64,
+    /// Epochs of the second stage (crt, lws) [default: 10, and 5 for lws]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage_epochs: Option<u64>,
 
     /// Learning rate that the second stage starts from, falling to 0 along a cosine [default: --lr]
     #[arg(long, allow_negative_numbers = true, value_name = "RATE", value_parser = above_zero)]
@@ -85,6 +86,17 @@ fn above_zero(text: &str) -> Result<f64, String> {
 }
 
 impl MethodFlags {
+    /// Epochs of the second stage: as given, or 10 for cRT, and 5 for LWS, which learns but a number a class.
+    pub fn stage_epochs(&self) -> u64 {
+        let of_method = if self.method == Method::Lws { 5 } else { 10 };
+        self.stage_epochs.unwrap_or(of_method)
+    }
+
+    /// Puts in what the method decides where no flag does, so that a run's settings name it.
+    pub fn settle(&mut self) {
+        self.stage_epochs = Some(self.stage_epochs());
+    }
+
     /// How images are mixed, if they are; `seed` is that of this process.
     pub fn mixing(&self, seed: u64) -> Option<Mixing> {
         let Self { mixup, cutmix, .. } = *self;
@@ -130,5 +142,30 @@ impl MethodFlags {
             ),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        flags: MethodFlags,
+    }
+
+    #[test]
+    fn the_second_stage_is_as_long_as_its_method_needs() {
+        let settled = |args: &[&str]| {
+            let mut flags = Command::parse_from([&["x", "--method"], args].concat()).flags;
+            flags.settle();
+            serde_json::to_value(flags).unwrap()["stage-epochs"].clone()
+        };
+        assert_eq!(settled(&["crt"]), 10);
+        assert_eq!(settled(&["lws"]), 5);
+        assert_eq!(settled(&["lws", "--stage-epochs", "3"]), 3);
     }
 }

@@ -1,5 +1,6 @@
 //! The end of a training: scores of the last and the best epoch, predictions, the model, pictures.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use imbalance_evaluation::longtail::{
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::VisionError;
+use crate::augment::Skipped;
 use crate::data::Split;
 use crate::flags::VisionFlags;
 use crate::method::Method;
@@ -25,6 +27,16 @@ const MOST_TRAIN_LOGITS: usize = 50_000_000;
 pub(crate) const TEST_PREDICTIONS: &str = "predictions-test.safetensors";
 /// Logits and labels of training images, without augmentation.
 pub(crate) const TRAIN_PREDICTIONS: &str = "predictions-train.safetensors";
+
+/// Image files that were left out, with how often.
+pub(crate) type SkippedFiles = BTreeMap<PathBuf, usize>;
+
+/// Adds what a loader left out.
+pub(crate) fn count_skipped(counted: &mut SkippedFiles, skipped: Vec<Skipped>) {
+    for Skipped { path, times, .. } in skipped {
+        *counted.entry(path).or_default() += times;
+    }
+}
 
 /// What a training ended with; `results.json` in the run folder.
 #[derive(Debug, Serialize)]
@@ -49,7 +61,7 @@ pub struct TrainedRun {
     /// τ of τ-normalisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tau: Option<f64>,
-    /// Image files that were left out, with how often.
+    /// Image files that were left out, with how often: of training and of evaluation, since the run was last started.
     pub skipped: Vec<(PathBuf, usize)>,
     /// Scores of the test images by the final model.
     pub scores: LongTailScores,
@@ -103,7 +115,8 @@ pub(crate) fn finish(
     let (logits, labels) = evaluate.logits(&prepared.test_loader)?;
     write_predictions(&folder.join(TEST_PREDICTIONS), classes, &logits, &labels)?;
     let scores = scored(logits, labels)?;
-    let (logits, labels) = train_logits(prepared, &evaluate)?;
+    let mut skipped = prepared.skipped.clone();
+    let (logits, labels) = train_logits(prepared, &evaluate, &mut skipped)?;
     write_predictions(&folder.join(TRAIN_PREDICTIONS), classes, &logits, &labels)?;
     let gap = generalisation_gap(&scored(logits, labels)?, &scores);
     let best = match (&training.best, flags.method.method) {
@@ -115,11 +128,9 @@ pub(crate) fn finish(
         }
         _ => None,
     };
-    let skipped = [&prepared.train_loader, &prepared.test_loader, &prepared.valid_loader]
-        .iter()
-        .flat_map(|loader| loader.skipped())
-        .map(|skipped| (skipped.path, skipped.times))
-        .collect();
+    for loader in [&prepared.train_loader, &prepared.test_loader, &prepared.valid_loader] {
+        count_skipped(&mut skipped, loader.skipped());
+    }
     let trained = TrainedRun {
         run: folder.to_owned(),
         loss: prepared.loss().id().to_owned(),
@@ -130,7 +141,7 @@ pub(crate) fn finish(
         training,
         second_stage,
         tau,
-        skipped,
+        skipped: skipped.into_iter().collect(),
         scores,
         best,
         gap,
@@ -150,8 +161,13 @@ fn adjusted(logits: Vec<f32>, bias: Option<&Tensor>) -> Result<Vec<f32>, VisionE
     Ok(Vec::<f32>::try_from(rows.f_add(bias)?.f_view([-1])?)?)
 }
 
-/// Logits of the training images as they are evaluated; of every k-th where there are very many.
-fn train_logits(prepared: &Prepared, evaluate: &Evaluate<'_>) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+/// Logits of the training images as they are evaluated; of every k-th where there are very many. What is left out of those
+/// is added to `skipped`.
+fn train_logits(
+    prepared: &Prepared,
+    evaluate: &Evaluate<'_>,
+    skipped: &mut SkippedFiles,
+) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
     let images = prepared.train.labels.len();
     let every = (images * prepared.classes.len()).div_ceil(MOST_TRAIN_LOGITS).max(1);
     if every == 1 {
@@ -159,7 +175,10 @@ fn train_logits(prepared: &Prepared, evaluate: &Evaluate<'_>) -> Result<(Vec<f32
     }
     let chosen: Vec<usize> = (0..images).step_by(every).collect();
     let some: Split = prepared.train.select(&chosen)?;
-    evaluate.logits(&prepared.loader_of(some)?)
+    let loader = prepared.loader_of(some)?;
+    let logits = evaluate.logits(&loader)?;
+    count_skipped(skipped, loader.skipped());
+    Ok(logits)
 }
 
 /// The results that a finished run wrote, as far as tables and pictures need them.

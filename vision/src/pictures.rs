@@ -8,6 +8,7 @@ use imbalance_evaluation::longtail::{
     gap_figure, likelihood_figure,
 };
 use imbalance_evaluation::plot::{Curve, CurvePanel, PlotError, curves_figure};
+use imbalance_evaluation::report::run_names;
 
 use crate::VisionError;
 use crate::outcome::{RunResults, TrainedRun};
@@ -27,7 +28,7 @@ pub(crate) fn of_run(folder: &Path, run: &TrainedRun, classes: &[String]) -> Res
 }
 
 /// Draws the runs in `folders` beside each other into `to`, as `format` (`svg` or `png`); the files written. A run is
-/// named by its folder in legends.
+/// named by what its folder's path does not share with the others'.
 ///
 /// # Errors
 /// A folder that is no finished run; runs of other classes than the first's; a picture that cannot be written.
@@ -36,10 +37,8 @@ pub fn compare(folders: &[PathBuf], to: &Path, format: &str) -> Result<Vec<PathB
     let shown: Vec<Shown<'_>> = folders
         .iter()
         .zip(&runs)
-        .map(|(folder, run)| {
-            let name = folder.file_name().map_or_else(|| run.loss.clone(), |name| name.to_string_lossy().into_owned());
-            Shown { name, folder, scores: &run.scores, gap: &run.gap }
-        })
+        .zip(run_names(folders))
+        .map(|((folder, run), name)| Shown { name, folder, scores: &run.scores, gap: &run.gap })
         .collect();
     if let Some(other) = shown.iter().find(|run| run.scores.classes != shown[0].scores.classes) {
         return Err(VisionError::Usage(format!(
@@ -69,7 +68,10 @@ fn draw(runs: &[Shown<'_>], classes: &[String], to: &Path, format: &str) -> Resu
         ("curves".into(), curves_figure("epoch", &curves)),
     ];
     for run in runs {
-        let name = if runs.len() == 1 { "confusion".into() } else { format!("confusion-{}", run.name) };
+        let name = match runs.len() {
+            1 => "confusion".into(),
+            _ => format!("confusion-{}", run.name.replace(std::path::MAIN_SEPARATOR, "-")),
+        };
         figures.push((name, confusion_figure(&run.name, run.scores, classes)));
     }
     figures

@@ -66,6 +66,8 @@ pub(crate) fn fold_scale(network: &Network, scale: &LearnableScale) -> Result<()
 pub(crate) fn class_means(evaluate: &Evaluate<'_>, train: &Loader, classes: usize) -> Result<Tensor, VisionError> {
     let (features, labels) = evaluate.features(train)?;
     let _no_grad = tch::no_grad_guard();
+    // Where the sums are added up, in one order.
+    let features = features.f_to_device(Device::Cpu)?;
     let lengths = features.f_norm_scalaropt_dim(2.0, [1i64].as_slice(), true)?.f_clamp_min(1e-6)?;
     let unit = features.f_div(&lengths)?;
     let sums = Tensor::f_zeros([classes as i64, features.size()[1]], (Kind::Float, Device::Cpu))?;

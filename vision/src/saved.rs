@@ -228,7 +228,17 @@ impl SavedModel {
     }
 }
 
-/// The test images to score a run's model on: of `data` in the layout of `dataset`, or of what the run trained on.
+/// The images to score a model on.
+#[derive(Debug)]
+pub struct TestImages {
+    /// The images.
+    pub split: Split,
+    /// What should be looked at: lists whose classes have other names, which may only be spelt otherwise.
+    pub warning: Option<String>,
+}
+
+/// The test images to score a run's model on, whose classes have these names: of `data` in the layout of `dataset`, or of what
+/// the run trained on.
 ///
 /// # Errors
 /// Data that cannot be read, or have other classes; an exported model without `dataset` and `data`.
@@ -236,8 +246,8 @@ pub fn test_images(
     run: &Path,
     dataset: Option<DatasetKind>,
     data: Option<&Path>,
-    classes: usize,
-) -> Result<Split, VisionError> {
+    classes: &[String],
+) -> Result<TestImages, VisionError> {
     let stored = if run.is_dir() { StoredData::read(run)? } else { StoredData::default() };
     let Some(kind) = dataset.or(stored.dataset) else {
         return Err(VisionError::Usage(format!(
@@ -252,14 +262,29 @@ pub fn test_images(
         seed: stored.subset_seed,
     };
     let set = ImageSet::load_with(kind, path, &options)?;
-    if set.classes.len() != classes {
+    if set.classes.len() != classes.len() {
         return Err(VisionError::Usage(format!(
-            "{}: {} classes, but the model was trained on {classes}",
+            "{}: {} classes, but the model was trained on {}",
             set.name,
-            set.classes.len()
+            set.classes.len(),
+            classes.len()
         )));
     }
-    Ok(set.test)
+    let mut names = set.classes.iter().zip(classes).enumerate();
+    let other = names.find(|(_, (found, known))| found != known);
+    let warning = other.map(|(class, (found, known))| {
+        format!(
+            "{}: class {class} is named {found:?}, but {known:?} in the model; predictions are scored by the numbers of classes",
+            set.name
+        )
+    });
+    match warning {
+        // The names of lists are what their paths happen to begin with.
+        Some(warning) if !kind.is_listed() => Err(VisionError::Usage(format!(
+            "{warning}, so the data must have the classes that it was trained on, in the same order"
+        ))),
+        warning => Ok(TestImages { split: set.test, warning }),
+    }
 }
 
 /// Where a run's images came from, as its config.toml says.

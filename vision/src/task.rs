@@ -355,7 +355,7 @@ impl Evaluate<'_> {
 
     fn finish(&self, logits: &Tensor) -> Result<Tensor, VisionError> {
         Ok(match self.bias {
-            Some(bias) => logits.f_add(bias)?,
+            Some(bias) => logits.f_add(&bias.f_to_device(logits.device())?)?,
             None => logits.shallow_clone(),
         })
     }

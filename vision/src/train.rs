@@ -1,5 +1,7 @@
 //! A training from flags to results.
 
+mod second_stage;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +9,10 @@ use std::sync::Arc;
 use imbalance_core::host::Loss;
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::longtail::Groups;
-use imbalance_train::config::TrainConfig;
 use imbalance_train::losses::MadeLosses;
-use imbalance_train::schedule::{Decay, Schedule, WarmUp};
 use imbalance_train::{
-    Compute, ExampleClasses, Interrupt, Losses, Manifest, Outcome, RunFolder, RunMode, RunRequest, Sampler, Sampling,
-    SamplingPlan, Stream, Summary, TrainError, checkpoint, derive, fit,
+    Compute, ExampleClasses, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Sampler, Sampling,
+    SamplingPlan, Stream, TrainError, checkpoint, derive, fit,
 };
 use tch::nn::VarStore;
 
@@ -22,15 +22,12 @@ use crate::data::{ImageSet, Split, SubsetManifest};
 use crate::device_images::DeviceImages;
 use crate::flags::{MemoryFormat, VisionFlags};
 use crate::method::Method;
-use crate::model::{ImageModelConfig, LearnableScale, plain_name};
+use crate::model::{ImageModelConfig, plain_name};
 use crate::network::{Network, NetworkConfig};
-use crate::outcome::TrainedRun;
+use crate::outcome::{SkippedFiles, TrainedRun, count_skipped};
 use crate::saved::ModelFile;
 use crate::task::{Evaluate, OnDevice, Trained, VisionTask};
 use crate::weights::{ClassifierWeights, LoadOptions as WeightsOptions, load_weights};
-
-/// The folder of the second stage within the run's.
-const SECOND_STAGE: &str = "stage-2";
 
 /// How a training ended without an error.
 #[derive(Debug)]
@@ -50,7 +47,7 @@ pub enum Ended {
 /// See [`VisionError`]; nothing half-written is left where the run could not start.
 pub fn train(flags: &VisionFlags, losses: &Losses, config: String) -> Result<Ended, VisionError> {
     let settings = flags.train.resolve()?;
-    flags.method.check(&flags.train, losses)?;
+    flags.check(losses)?;
     let compute = Compute::open(&flags.train)?;
     let mut prepared = Prepared::new(flags, losses, compute)?;
     let interrupt = Interrupt::install()?;
@@ -61,10 +58,12 @@ pub fn train(flags: &VisionFlags, losses: &Losses, config: String) -> Result<End
             crate::saved::write_json(&run.path().join("subset.json"), subset)?;
         }
     }
-    let outcome = {
+    let (outcome, skipped) = {
         let mut task = prepared.task(flags, &prepared.sampling, Trained::All, settings.schedule.epochs)?;
-        fit(&mut task, &settings, run.as_mut(), &interrupt, &prepared.compute.group)?
+        let outcome = fit(&mut task, &settings, run.as_mut(), &interrupt, &prepared.compute.group)?;
+        (outcome, task.loader.skipped())
     };
+    count_skipped(&mut prepared.skipped, skipped);
     let interrupted = |run: &Option<RunFolder>| match run {
         Some(run) => Ended::Interrupted(run.path().to_owned()),
         None => Ended::Helped,
@@ -102,6 +101,8 @@ pub(crate) struct Prepared {
     pub store: VarStore,
     pub file: ModelFile,
     pub compute: Compute,
+    /// What training has left out so far.
+    pub skipped: SkippedFiles,
     sampling: Sampling,
     reversed: Option<Sampling>,
     sources: BTreeMap<String, String>,
@@ -118,8 +119,9 @@ impl Prepared {
         let sources = data_hashes(&set);
         let (set, valid) = held_out(set, flags)?;
         let train_counts: Vec<u64> = set.train_counts().into_iter().map(|count| count as u64).collect();
-        let groups = groups(flags)?;
-        groups.assign(&train_counts).map_err(|error| VisionError::Usage(error.to_string()))?;
+        let groups = flags.data.group_rule()?;
+        let flag = if flags.data.group_classes.is_some() { "--group-classes" } else { "--groups" };
+        groups.assign(&train_counts).map_err(|error| VisionError::Usage(format!("{flag}: {error}")))?;
         let counts = ClassCounts::new(train_counts.clone())?;
         say(&format!(
             "{}: {} training images of {} classes (largest {}, smallest {}), {} test images",
@@ -202,6 +204,7 @@ impl Prepared {
             store,
             file,
             compute,
+            skipped: SkippedFiles::new(),
             sampling,
             reversed,
             sources,
@@ -277,94 +280,6 @@ impl Prepared {
         }
     }
 
-    /// The run folder of the second stage, within that of the run.
-    fn open_second_stage(
-        &self,
-        flags: &VisionFlags,
-        losses: &Losses,
-        config: &str,
-        run: &RunFolder,
-    ) -> Result<RunFolder, VisionError> {
-        let folder = run.path().join(SECOND_STAGE);
-        let mode = if RunFolder::check(Some(&folder), RunMode::Resume).is_ok() {
-            RunMode::Resume
-        } else if folder.exists() {
-            RunMode::Overwrite
-        } else {
-            RunMode::New
-        };
-        let request = RunRequest {
-            folder: Some(folder),
-            root: run.path().to_owned(),
-            name: SECOND_STAGE.into(),
-            mode,
-            config: config.to_owned(),
-            manifest: self.manifest(flags, losses),
-        };
-        Ok(RunFolder::open(&request)?)
-    }
-
-    /// Trains the classifier, or factors for its logits, on frozen features (Kang et al., 2020, sections 4.1 and 4.4);
-    /// `None` when interrupted.
-    fn second_stage(
-        &mut self,
-        flags: &VisionFlags,
-        losses: &Losses,
-        config: &str,
-        first: &TrainConfig,
-        run: Option<&RunFolder>,
-        interrupt: &Interrupt,
-    ) -> Result<Option<Summary>, VisionError> {
-        let epochs = flags.method.stage_epochs as usize;
-        let settings = TrainConfig {
-            schedule: Schedule {
-                lr: flags.method.stage_lr.unwrap_or(first.schedule.lr),
-                start: 0.0,
-                min_lr: 0.0,
-                warm_up: WarmUp::None,
-                decay: Decay::Cosine,
-                epochs,
-            },
-            defer_epochs: 0,
-            patience: 0,
-            ..first.clone()
-        };
-        let mut stage = run.map(|run| self.open_second_stage(flags, losses, config, run)).transpose()?;
-        let plan = single_sampler(flags.method.stage_sampler, flags.train.sampler_beta, epochs);
-        let counts = ClassCounts::new(self.train_counts.clone())?;
-        let labels = ExampleClasses::single(self.train.labels.clone());
-        let sampling = Sampling::new(plan, counts, labels).map_err(TrainError::from)?;
-
-        for (_, mut variable) in self.store.variables() {
-            let _ = variable.requires_grad_(false);
-        }
-        let scale = if flags.method.method == Method::Lws {
-            Some(LearnableScale::new(&(self.store.root() / "scale"), self.classes.len() as i64)?)
-        } else {
-            let seed = derive(flags.train.seed, Stream::Weights, 1);
-            if let Network::Plain(model) = &mut self.network {
-                model.reset_classifier(seed)?;
-            }
-            for (name, mut variable) in self.store.variables() {
-                if name.starts_with(crate::model::CLASSIFIER) {
-                    let _ = variable.requires_grad_(true);
-                }
-            }
-            None
-        };
-        let trained = scale.as_ref().map_or(Trained::Classifier, Trained::Scale);
-        let mut task = self.task(flags, &sampling, trained, epochs)?;
-        let outcome = fit(&mut task, &settings, stage.as_mut(), interrupt, &self.compute.group)?;
-        drop(task);
-        let Outcome::Finished(summary) = outcome else { return Ok(None) };
-        if let Some(scale) = scale {
-            // The factors become part of the classifier.
-            crate::rebuild::fold_scale(&self.network, &scale)?;
-            (self.network, self.store) = crate::rebuild::copy(&self.store, &self.file.network)?;
-        }
-        Ok(Some(summary))
-    }
-
     /// What tau-norm and ncm do to the classifier after training; τ, if there is one.
     fn rebuild_classifier(&mut self, flags: &VisionFlags) -> Result<Option<f64>, VisionError> {
         match flags.method.method {
@@ -423,16 +338,6 @@ fn held_out(set: ImageSet, flags: &VisionFlags) -> Result<(ImageSet, Option<Spli
     let parts = set.hold_out(how, flags.data.subset_seed)?;
     let held_out = set.train.select(&parts.held_out)?;
     Ok((set.select(&parts.train)?, Some(held_out)))
-}
-
-fn groups(flags: &VisionFlags) -> Result<Groups, VisionError> {
-    let crate::flags::Thresholds([many_above, few_below]) = flags.data.groups;
-    match flags.data.group_classes {
-        Some(crate::flags::Ranks([many, medium, few])) => Ok(Groups::by_rank(many, medium, few)),
-        None => {
-            Groups::by_count(many_above, few_below).map_err(|error| VisionError::Usage(format!("--groups: {error}")))
-        }
-    }
 }
 
 fn loader_options(flags: &VisionFlags, threads: usize) -> LoaderOptions {

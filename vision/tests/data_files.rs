@@ -146,7 +146,10 @@ fn missing_lists_and_paths() {
     let error = ImageSet::load(DatasetKind::PlacesLt, None).unwrap_err().to_string();
     assert!(error.starts_with("places-lt is read from files: name a folder with Places_LT_train.txt"), "{error}");
     let error = ImageSet::load(DatasetKind::Synthetic, Some(Path::new("here"))).unwrap_err().to_string();
-    assert_eq!(error, "synthetic is generated and reads no files; leave here out");
+    assert_eq!(
+        error,
+        "synthetic is generated and reads no files; leave here out, or name the data set that it holds with --dataset"
+    );
 }
 
 #[test]

@@ -51,8 +51,25 @@ fn step_and_the_ends_of_the_range() {
     }
     assert!(class_counts(100, 3, f64::NAN, Profile::Exponential).is_err());
     // 100/101 is below one.
-    let none = LongTailError::EmptyTail { ratio: 101.0, n_max: 100, class: 2 };
+    let none = LongTailError::EmptyTail { ratio: 101.0, n_max: 100, class: 2, largest: 100.0 };
     assert_eq!(class_counts(100, 3, 101.0, Profile::Exponential), Err(none));
+}
+
+#[test]
+fn the_largest_ratio_that_is_named_can_be_had() {
+    // 49 · (1/49) is below 1 in float64.
+    for n_max in [1, 2, 10, 49, 98, 103, 5000] {
+        for profile in [Profile::Exponential, Profile::Step] {
+            let Err(LongTailError::EmptyTail { largest, .. }) = class_counts(n_max, 10, 2.0 * n_max as f64, profile)
+            else {
+                panic!("{n_max} images were enough")
+            };
+            assert!(largest > n_max as f64 - 0.02, "{largest}");
+            assert_eq!(class_counts(n_max, 10, largest, profile).unwrap()[9], 1, "{n_max}, {largest}");
+        }
+    }
+    let error = class_counts(49, 10, 49.0, Profile::Exponential).unwrap_err().to_string();
+    assert!(error.ends_with("the ratio can be at most 48.99"), "{error}");
 }
 
 #[test]

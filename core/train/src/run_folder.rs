@@ -1,5 +1,7 @@
 //! The folder of a run: created whole, refused when taken, taken up again only with the same settings.
 
+mod replaced;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use crate::atomic_file::write_atomically;
 use crate::error::FileError;
 use crate::manifest::{Manifest, Resumption, sha256_text};
 use crate::settings;
+use replaced::{Replaced, abandoned, has_checkpoint};
 
 const CONFIG: &str = "config.toml";
 const MANIFEST: &str = "manifest.json";
@@ -45,6 +48,17 @@ pub enum RunError {
         folder: PathBuf,
         /// What every run has.
         missing: &'static str,
+    },
+    /// `--resume` without a run there, or without a checkpoint, where a run is beside it that was to be replaced.
+    #[error(
+        "{} holds no run to resume: a process that was to replace it was killed, and it is in {} since; \
+         move it back to resume it, or give --overwrite to replace it", folder.display(), aside.display()
+    )]
+    Aside {
+        /// The folder.
+        folder: PathBuf,
+        /// Where the run is.
+        aside: PathBuf,
     },
     /// `--resume` of a run that wrote no checkpoint.
     #[error("{} holds no checkpoint to resume from; give --overwrite to start it again", folder.display())]
@@ -119,7 +133,7 @@ pub struct RunFolder {
     resumed: bool,
     settings_hash: String,
     /// A replaced run, out of the way until the new one has taken its first step.
-    replaced: Option<PathBuf>,
+    replaced: Option<Replaced>,
     provisional: bool,
     _lock: File,
 }
@@ -138,17 +152,20 @@ impl RunFolder {
             RunMode::New if exists => Err(RunError::Exists { folder: folder.into() }),
             RunMode::Overwrite if exists && !may_overwrite(folder) => Err(RunError::NotARun { folder: folder.into() }),
             RunMode::Resume => {
+                if let Some(aside) = abandoned(folder).filter(|_| !has_checkpoint(folder)) {
+                    return Err(RunError::Aside { folder: folder.into(), aside });
+                }
                 for missing in [CONFIG, MANIFEST, CHECKPOINTS] {
                     if !folder.join(missing).exists() {
                         return Err(RunError::NothingToResume { folder: folder.into(), missing });
                     }
                 }
-                if ![LAST, PREVIOUS].iter().any(|file| folder.join(CHECKPOINTS).join(file).exists()) {
+                if !has_checkpoint(folder) {
                     return Err(RunError::NoCheckpoint { folder: folder.into() });
                 }
                 lock(folder).map(drop)
             }
-            RunMode::Overwrite if is_run(folder) => lock(folder).map(drop),
+            RunMode::Overwrite if is_run(folder) || folder.join(LOCK).is_file() => lock(folder).map(drop),
             _ => Ok(()),
         }
     }
@@ -162,6 +179,16 @@ impl RunFolder {
         Ok(std::fs::read_to_string(&path).map_err(FileError::on("read", &path))?)
     }
 
+    /// The manifest of a run folder.
+    ///
+    /// # Errors
+    /// [`RunError::File`] when there is none, [`RunError::Malformed`] when it is not what the toolkit writes.
+    pub fn stored_manifest(folder: &Path) -> Result<Manifest, RunError> {
+        let path = folder.join(MANIFEST);
+        let text = std::fs::read_to_string(&path).map_err(FileError::on("read", &path))?;
+        serde_json::from_str(&text).map_err(|error| RunError::Malformed { path, reason: error.to_string() })
+    }
+
     /// Creates or takes up the folder of a run, with `config.toml`, `manifest.json` and `checkpoints/`.
     ///
     /// # Errors
@@ -170,14 +197,23 @@ impl RunFolder {
         RunFolder::check(request.folder.as_deref(), request.mode)?;
         match (&request.folder, request.mode) {
             (Some(folder), RunMode::Resume) => RunFolder::take_up(folder, request),
-            (Some(folder), _) => {
-                let replaced = set_aside(folder, request.mode)?;
+            (Some(folder), mode) => {
+                let replaced = match mode {
+                    RunMode::Overwrite => Replaced::set_aside(folder)?,
+                    _ => None,
+                };
+                if let Some(aside) = abandoned(folder) {
+                    eprintln!(
+                        "warning: {} is a run that was to be replaced by a process that was killed; delete it if it is not needed",
+                        aside.display()
+                    );
+                }
                 let created = match create_all_but_last(folder) {
                     Ok(()) => std::fs::create_dir(folder).map_err(FileError::on("create", folder)),
                     Err(error) => Err(error),
                 };
                 if let Err(error) = created {
-                    restore(replaced.as_deref(), folder);
+                    restore(replaced, folder);
                     return Err(error.into());
                 }
                 RunFolder::fill(folder.clone(), replaced, request)
@@ -186,7 +222,7 @@ impl RunFolder {
         }
     }
 
-    fn fill(path: PathBuf, replaced: Option<PathBuf>, request: &RunRequest) -> Result<RunFolder, RunError> {
+    fn fill(path: PathBuf, replaced: Option<Replaced>, request: &RunRequest) -> Result<RunFolder, RunError> {
         let opened = (|| {
             let lock = lock(&path)?;
             let checkpoints = path.join(CHECKPOINTS);
@@ -202,7 +238,7 @@ impl RunFolder {
             }
             Err(error) => {
                 let _ = std::fs::remove_dir_all(&path);
-                restore(replaced.as_deref(), &path);
+                restore(replaced, &path);
                 Err(error)
             }
         }
@@ -210,10 +246,7 @@ impl RunFolder {
 
     fn take_up(folder: &Path, request: &RunRequest) -> Result<RunFolder, RunError> {
         let lock = lock(folder)?;
-        let manifest_path = folder.join(MANIFEST);
-        let text = std::fs::read_to_string(&manifest_path).map_err(FileError::on("read", &manifest_path))?;
-        let mut manifest: Manifest = serde_json::from_str(&text)
-            .map_err(|error| RunError::Malformed { path: manifest_path.clone(), reason: error.to_string() })?;
+        let mut manifest = RunFolder::stored_manifest(folder)?;
         let other = |difference: String| RunError::OtherSettings { folder: folder.to_path_buf(), difference };
         let stored = RunFolder::stored_config(folder)?;
         if let Some(difference) = settings::difference(&parse(folder, &stored)?, &parse(folder, &request.config)?) {
@@ -235,7 +268,7 @@ impl RunFolder {
             .push(Resumption { time: request.manifest.started.clone(), command: request.manifest.command.clone() });
         // The keys that may change (more epochs, say) are now as given.
         write_text(&folder.join(CONFIG), &request.config)?;
-        write_json(&manifest_path, &manifest)?;
+        write_json(&folder.join(MANIFEST), &manifest)?;
         Ok(RunFolder {
             path: folder.to_path_buf(),
             resumed: true,
@@ -288,10 +321,7 @@ impl RunFolder {
     /// [`RunError::File`] when the replaced run cannot be deleted.
     pub fn keep(&mut self) -> Result<(), RunError> {
         self.provisional = false;
-        if let Some(replaced) = self.replaced.take() {
-            std::fs::remove_dir_all(&replaced).map_err(FileError::on("delete", &replaced))?;
-        }
-        Ok(())
+        self.replaced.take().map_or(Ok(()), Replaced::delete)
     }
 
     /// Writes `results.json`, atomically.
@@ -309,7 +339,7 @@ impl Drop for RunFolder {
     fn drop(&mut self) {
         if self.provisional {
             let _ = std::fs::remove_dir_all(&self.path);
-            restore(self.replaced.as_deref(), &self.path);
+            restore(self.replaced.take(), &self.path);
         }
     }
 }
@@ -318,30 +348,30 @@ fn is_run(folder: &Path) -> bool {
     folder.join(MANIFEST).is_file() && folder.join(CONFIG).is_file()
 }
 
-/// Only a run, or nothing at all, may be deleted.
+/// Only a run, the beginnings of one, or nothing at all may be deleted.
 fn may_overwrite(folder: &Path) -> bool {
     let is_real = folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-    let is_empty = || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    is_real && (is_run(folder) || is_empty())
+    let is_empty = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    is_real && (is_run(folder) || is_empty(folder) || is_half_made(folder, is_empty))
 }
 
-fn set_aside(folder: &Path, mode: RunMode) -> Result<Option<PathBuf>, FileError> {
-    if mode != RunMode::Overwrite || !folder.exists() {
-        return Ok(None);
-    }
-    // `runs/x/` and `runs/x/.` have the file name `x` or none; the canonical path always has one.
-    let real = std::fs::canonicalize(folder).map_err(FileError::on("find", folder))?;
-    let name = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let aside = real.with_file_name(format!(".{name}.replaced-{}", std::process::id()));
-    std::fs::rename(&real, &aside).map_err(FileError::on("move", folder))?;
-    Ok(Some(aside))
+/// What a process leaves that was killed while it made a run's folder: the lock, which comes first, and nothing but what
+/// comes before the manifest.
+fn is_half_made(folder: &Path, is_empty: impl Fn(&Path) -> bool) -> bool {
+    let temporary = |name: &str| name == format!(".{CONFIG}.tmp") || name == format!(".{MANIFEST}.tmp");
+    let comes_first = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| match entry.file_name().to_str() {
+            Some(CHECKPOINTS) => is_empty(&entry.path()),
+            Some(name) => name == LOCK || name == CONFIG || temporary(name),
+            None => false,
+        })
+    };
+    folder.join(LOCK).is_file() && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.all(comes_first))
 }
 
-fn restore(replaced: Option<&Path>, folder: &Path) {
-    if let Some(replaced) = replaced
-        && std::fs::rename(replaced, folder).is_err()
-    {
-        eprintln!("warning: the run that was to be replaced is now in {}", replaced.display());
+fn restore(replaced: Option<Replaced>, folder: &Path) {
+    if let Some(replaced) = replaced {
+        replaced.restore(folder);
     }
 }
 

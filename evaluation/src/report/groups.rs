@@ -65,7 +65,7 @@ fn without_seed(name: &str) -> &str {
 }
 
 /// Names that tell folders apart: their paths without what all have in common.
-pub(super) fn names(folders: &[PathBuf]) -> Vec<String> {
+pub fn names(folders: &[PathBuf]) -> Vec<String> {
     let real: Vec<PathBuf> =
         folders.iter().map(|folder| std::fs::canonicalize(folder).unwrap_or(folder.clone())).collect();
     let mut common: PathBuf = real.first().and_then(|first| first.parent()).map(Path::to_owned).unwrap_or_default();

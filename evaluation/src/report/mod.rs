@@ -20,6 +20,7 @@ mod tracks;
 pub use compare::{Report, ReportRequest, report};
 pub use error::ReportError;
 pub use find::run_folders;
+pub use groups::names as run_names;
 pub use progress::Best;
 pub use run::State;
 pub use status::{Done, Status, status_table, statuses};

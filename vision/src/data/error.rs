@@ -34,7 +34,7 @@ pub enum DataError {
         expected: String,
     },
     /// Files were named for a data set that is generated.
-    #[error("{kind} is generated and reads no files; leave {} out", .path.display())]
+    #[error("{kind} is generated and reads no files; leave {} out, or name the data set that it holds with --dataset", .path.display())]
     NeedlessPath {
         /// The data set, as on the command line.
         kind: String,

@@ -25,7 +25,7 @@ pub enum LongTailError {
     },
     /// The smallest class would have no images.
     #[error(
-        "an imbalance ratio of {ratio} leaves no image of class {class} when the largest class has {n_max}; the ratio can be at most {n_max}"
+        "an imbalance ratio of {ratio} leaves no image of class {class} when the largest class has {n_max}; the ratio can be at most {largest}"
     )]
     EmptyTail {
         /// What was asked for.
@@ -34,6 +34,8 @@ pub enum LongTailError {
         n_max: usize,
         /// The first class without images.
         class: usize,
+        /// The largest ratio, in hundredths, that leaves images of every class.
+        largest: f64,
     },
     /// A class has fewer images than it should be given.
     #[error("an imbalance ratio of {ratio} needs {needed} images of class {class} ({name}), which has {available}; {}", advice(*.smallest_ratio, *.largest_n_max))]
@@ -78,11 +80,28 @@ fn advice(smallest_ratio: Option<usize>, largest_n_max: Option<usize>) -> String
 /// it does in the published subsets.
 ///
 /// # Errors
-/// [`LongTailError::Ratio`], and [`LongTailError::EmptyTail`] where the ratio is above `n_max`.
+/// [`LongTailError::Ratio`], and [`LongTailError::EmptyTail`] where the ratio is above `n_max`, or equal to one of those n_max
+/// for which n_max · (1/n_max) is below 1, such as 49.
 pub fn class_counts(n_max: usize, classes: usize, ratio: f64, profile: Profile) -> Result<Vec<usize>, LongTailError> {
     if !(ratio >= 1.0 && ratio.is_finite()) {
         return Err(LongTailError::Ratio { ratio });
     }
+    let counts = rounded(n_max, classes, ratio, profile);
+    match counts.iter().position(|&count| count == 0) {
+        Some(class) => {
+            let whole = n_max as f64;
+            let largest = if rounded(n_max, classes, whole, profile).contains(&0) {
+                (100.0 * whole - 1.0) / 100.0
+            } else {
+                whole
+            };
+            Err(LongTailError::EmptyTail { ratio, n_max, class, largest })
+        }
+        None => Ok(counts),
+    }
+}
+
+fn rounded(n_max: usize, classes: usize, ratio: f64, profile: Profile) -> Vec<usize> {
     let factor = 1.0 / ratio;
     let largest = n_max as f64;
     let count = |class: usize| match profile {
@@ -90,11 +109,7 @@ pub fn class_counts(n_max: usize, classes: usize, ratio: f64, profile: Profile) 
         Profile::Step if class >= classes / 2 && classes > 1 => (largest * factor) as usize,
         _ => n_max,
     };
-    let counts: Vec<usize> = (0..classes).map(count).collect();
-    match counts.iter().position(|&count| count == 0) {
-        Some(class) => Err(LongTailError::EmptyTail { ratio, n_max, class }),
-        None => Ok(counts),
-    }
+    (0..classes).map(count).collect()
 }
 
 /// Checks that each class has as many images as it should be given.

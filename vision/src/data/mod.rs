@@ -27,6 +27,7 @@ pub use hold_out::{HeldOut, HoldOut};
 pub use long_tail::{LongTailError, Profile, class_counts};
 pub use set::{DatasetKind, ImageSet, LoadOptions};
 pub use source::Source;
+pub(crate) use source::hex;
 pub use subset::{LongTail, SubsetManifest, SubsetRng, choose};
 
 /// Images with their classes.

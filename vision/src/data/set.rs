@@ -72,6 +72,11 @@ impl DatasetKind {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// Whether its images and classes are those of list files.
+    pub const fn is_listed(self) -> bool {
+        matches!(self, Self::ImagenetLt | Self::PlacesLt | Self::Inaturalist2018 | Self::List)
+    }
+
     /// What `--data` names for it; none where there is nothing to read.
     pub const fn expected(self) -> Option<&'static str> {
         match self {

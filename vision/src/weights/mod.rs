@@ -6,6 +6,7 @@
 
 mod error;
 mod exported;
+mod hash;
 mod load;
 mod pickle;
 mod pth;
@@ -15,6 +16,7 @@ mod storage;
 
 pub use error::WeightsError;
 pub use exported::{read_metadata, save_model};
+pub(crate) use hash::sha256;
 pub use load::{ClassifierWeights, LoadOptions, Translate, load_weights};
 pub use read::read_weights;
 pub use report::{LoadReport, OtherShape};

@@ -88,6 +88,58 @@ fn overwrite_that_never_started_brings_the_old_run_back() {
     assert_eq!(names(folder.path()), ["run"]);
 }
 
+/// A run that is being replaced, by a process that is killed before its first step.
+fn replacing(path: &Path) -> RunFolder {
+    std::fs::write(path.join("results.json"), "{}").unwrap();
+    RunFolder::open(&request(path, RunMode::Overwrite)).unwrap()
+}
+
+/// Ends without undoing anything; the system releases the locks.
+fn kill(mut run: RunFolder) {
+    run.provisional = false;
+    run.replaced = None;
+}
+
+#[test]
+fn a_run_that_a_killed_process_was_to_replace_is_named_and_replaced_by_the_next() {
+    let (folder, path) = kept();
+    let first = replacing(&path);
+    assert_eq!(abandoned(&path), None, "its process is still there");
+    kill(first);
+    let aside = abandoned(&path).unwrap();
+    for begun in [true, false] {
+        if !begun {
+            std::fs::remove_dir_all(&path).unwrap();
+        }
+        let error = RunFolder::check(Some(&path), RunMode::Resume).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(&aside.display().to_string()), "{error}");
+        // The next that comes to nothing brings the old one back, and puts it there again if it is killed.
+        drop(RunFolder::open(&request(&path, RunMode::Overwrite)).unwrap());
+        assert!(path.join("results.json").exists() && names(folder.path()) == ["run"]);
+        kill(replacing(&path));
+    }
+    RunFolder::open(&request(&path, RunMode::Overwrite)).unwrap().keep().unwrap();
+    assert_eq!(names(folder.path()), ["run"]);
+    assert!(!path.join("results.json").exists());
+}
+
+#[test]
+fn a_run_with_checkpoints_is_not_taken_for_one_that_never_started() {
+    let (folder, path) = kept();
+    kill(replacing(&path));
+    std::fs::remove_dir_all(&path).unwrap();
+    let mut other = RunFolder::open(&request(&path, RunMode::New)).unwrap();
+    other.keep().unwrap();
+    std::fs::write(other.last_checkpoint(), "").unwrap();
+    std::fs::write(path.join("other"), "").unwrap();
+    drop(other);
+    RunFolder::check(Some(&path), RunMode::Resume).unwrap();
+    drop(RunFolder::open(&request(&path, RunMode::Overwrite)).unwrap());
+    assert!(path.join("other").exists());
+    assert_eq!(names(folder.path()).len(), 2, "the one from before is left alone");
+}
+
 #[test]
 fn overwrite_takes_a_new_or_an_empty_folder() {
     let folder = tempfile::tempdir().unwrap();
@@ -98,6 +150,44 @@ fn overwrite_takes_a_new_or_an_empty_folder() {
     RunFolder::check(Some(&empty), RunMode::Overwrite).unwrap();
     RunFolder::open(&request(&empty, RunMode::Overwrite)).unwrap().keep().unwrap();
     assert!(empty.join("manifest.json").exists());
+}
+
+#[test]
+fn overwrite_takes_what_a_killed_process_had_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    // In the order in which they are made; the lock of a process that was killed is free.
+    std::fs::create_dir(&path).unwrap();
+    for file in [".lock", "checkpoints/", ".config.toml.tmp", "config.toml", ".manifest.json.tmp"] {
+        match file.strip_suffix('/') {
+            Some(folder) => std::fs::create_dir(path.join(folder)).unwrap(),
+            None => std::fs::write(path.join(file), "").unwrap(),
+        }
+        RunFolder::check(Some(&path), RunMode::Overwrite).unwrap();
+        assert!(RunFolder::check(Some(&path), RunMode::Resume).is_err(), "{file}");
+    }
+    let refused = || matches!(RunFolder::check(Some(&path), RunMode::Overwrite), Err(RunError::NotARun { .. }));
+    for file in ["checkpoints/mine.safetensors", "thesis.tex"] {
+        std::fs::write(path.join(file), "").unwrap();
+        assert!(refused(), "{file}");
+        std::fs::remove_file(path.join(file)).unwrap();
+    }
+    std::fs::rename(path.join(".lock"), folder.path().join("lock")).unwrap();
+    assert!(refused(), "a folder with a config.toml alone may be anyone's");
+    std::fs::rename(folder.path().join("lock"), path.join(".lock")).unwrap();
+    RunFolder::open(&request(&path, RunMode::Overwrite)).unwrap().keep().unwrap();
+    assert_eq!(names(&path), [".lock", "checkpoints", "config.toml", "manifest.json"]);
+    assert_eq!(names(folder.path()), ["run"]);
+}
+
+#[test]
+fn a_folder_that_is_being_made_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = lock(folder.path()).unwrap();
+    let refused = RunFolder::check(Some(folder.path()), RunMode::Overwrite);
+    assert!(matches!(refused, Err(RunError::InUse { .. })), "{refused:?}");
+    drop(held);
+    RunFolder::check(Some(folder.path()), RunMode::Overwrite).unwrap();
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! JPEG and PNG files as 8-bit RGB, with the meaning of PIL's `open(path).convert("RGB")`.
+//! JPEG and PNG files as 8-bit RGB, with the meaning of PIL's `open(path).convert("RGB")`. The exception is 16-bit grey PNGs:
+//! here a pixel is the high byte of its value, as everywhere with 16 bits, where PIL cuts all values off at 255.
 
 mod exif;
 mod jpeg;
