@@ -18,14 +18,21 @@ constexpr size_t MOST_INPUTS = 3;
 
 struct FusedLoss : torch::autograd::Function<FusedLoss> {
     static at::Tensor forward(AutogradContext *context, const std::optional<at::Tensor> &first,
-                              const std::optional<at::Tensor> &second, const std::optional<at::Tensor> &third, const c10::List<at::Tensor> &gradients, const at::Tensor &value) {
+                              const std::optional<at::Tensor> &second, const std::optional<at::Tensor> &third,
+                              const c10::List<at::Tensor> &gradients, const at::Tensor &value) {
         // Kept beside the graph rather than by save_for_backward: they are no part of it, and are used once.
         context->saved_data["gradients"] = gradients;
+        c10::List<int64_t> types;
+        for (const auto &input : {first, second, third}) {
+            types.push_back(input ? static_cast<int64_t>(input->scalar_type()) : 0);
+        }
+        context->saved_data["types"] = types;
         return value.clone();
     }
 
     static variable_list backward(AutogradContext *context, variable_list upstream) {
         const auto gradients = context->saved_data["gradients"].toTensorList();
+        const auto types = context->saved_data["types"].toIntList();
         context->saved_data.clear();
         // On an accelerator, asking for the factor would wait for it.
         const bool known = upstream[0].device().is_cpu();
@@ -38,7 +45,8 @@ struct FusedLoss : torch::autograd::Function<FusedLoss> {
             } else if (factor != 1.0) {
                 gradient.mul_(factor);
             }
-            all[at] = gradient;
+            // Only now: what float16 cannot hold before the factor, it may after.
+            all[at] = gradient.to(static_cast<at::ScalarType>(types.get(at)));
         }
         return all;
     }

@@ -84,7 +84,8 @@ struct Reducer {
     std::vector<size_t> order;
     std::vector<unsigned> hooks;
     bool armed = false;
-    bool rebuilt = false;
+    // The order in which buckets are filled for good; empty before the first step.
+    std::vector<size_t> settled;
     size_t next = 0;
 
     Reducer(Group &group, std::vector<at::Tensor> given, int64_t bytes)
@@ -204,7 +205,7 @@ struct Reducer {
                 gradients[bucket.members[place]] = any ? part(bucket, place) : at::Tensor();
             }
         }
-        if (!rebuilt) {
+        if (settled.empty()) {
             rebuild();
         }
     }
@@ -212,7 +213,6 @@ struct Reducer {
     // After the first step the order of gradients is known: buckets in that order, the first process's for all, can leave
     // as early as possible. The gradients handed out keep the old buckets' memory.
     void rebuild() {
-        rebuilt = true;
         std::vector<size_t> sequence = order;
         for (size_t at = variables.size(); at-- > 0;) {
             if (!filled[at]) {
@@ -223,7 +223,20 @@ struct Reducer {
         std::copy(sequence.begin(), sequence.end(), shared.data_ptr<int64_t>());
         group.broadcast(shared);
         const auto *first = shared.data_ptr<int64_t>();
-        build(std::vector<size_t>(first, first + sequence.size()));
+        follow(std::vector<size_t>(first, first + sequence.size()));
+    }
+
+    // Fills buckets in this order from here on: that of a run that is resumed, since how sums of three or more numbers are
+    // rounded depends on their place in a bucket.
+    void follow(std::vector<size_t> sequence) {
+        std::vector<bool> seen(variables.size(), false);
+        for (size_t at : sequence) {
+            TORCH_CHECK(at < seen.size() && !seen[at], "an order of other variables");
+            seen[at] = true;
+        }
+        TORCH_CHECK(sequence.size() == seen.size(), "an order of other variables");
+        build(sequence);
+        settled = std::move(sequence);
     }
 };
 
@@ -353,6 +366,22 @@ extern "C" void *imbalance_reducer_new(void *group, at::Tensor *const *variables
 }
 
 extern "C" void imbalance_reducer_free(void *reducer) { delete static_cast<Reducer *>(reducer); }
+
+// The order in which buckets are filled, of as many variables as the reducer has; `false` before the first step.
+extern "C" bool imbalance_reducer_order(void *reducer, int64_t *order) {
+    const auto &settled = static_cast<Reducer *>(reducer)->settled;
+    std::copy(settled.begin(), settled.end(), order);
+    return !settled.empty();
+}
+
+// Fills buckets in this order.
+extern "C" bool imbalance_reducer_follow(void *reducer, const int64_t *order, size_t count, char *message,
+                                         size_t length) {
+    return guarded(message, length, [&] {
+        static_cast<Reducer *>(reducer)->follow(std::vector<size_t>(order, order + count));
+        return true;
+    });
+}
 
 // Gradients of the backward passes from here to the end are sent as they come.
 extern "C" bool imbalance_reducer_begin(void *reducer, char *message, size_t length) {

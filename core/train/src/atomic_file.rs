@@ -37,7 +37,7 @@ pub(crate) fn write_then<E: From<io::Error>>(
 }
 
 /// Makes renames in the folder of `path` survive a power failure.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

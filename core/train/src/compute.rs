@@ -2,7 +2,7 @@
 
 use tch::Device;
 
-use crate::device::set_switches;
+use crate::device::{Opened, set_switches};
 use crate::error::TrainError;
 use crate::flags::TrainFlags;
 use crate::group::Group;
@@ -33,7 +33,7 @@ impl Compute {
         let mut group = Group::from_env()?;
         let threads = set_threads(group.threads(flags.threads));
         imbalance_core::host::set_threads(threads);
-        let device = flags.device.open(group.local_rank())?;
+        let Opened { device, passed_over } = flags.device.open(group.local_rank())?;
         if flags.deterministic && device.is_cuda() && std::env::var_os(CUBLAS_WORKSPACE.0).is_none() {
             let (name, value) = CUBLAS_WORKSPACE;
             return Err(TrainError::Settings(format!(
@@ -42,7 +42,11 @@ impl Compute {
         }
         group.carry_by(flags.backend, device)?;
         set_switches(flags.tf32, flags.deterministic);
-        Ok(Self { precision: flags.precision.on(device), group, device, threads })
+        let compute = Self { precision: flags.precision.on(device), group, device, threads };
+        if let Some(reason) = passed_over {
+            compute.say(flags, &format!("note: this machine has a GPU, but {reason}; the processor is used"));
+        }
+        Ok(compute)
     }
 
     /// Says something to the user, once for all processes and unless the flags ask for quiet.

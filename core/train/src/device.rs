@@ -3,6 +3,7 @@
 //! The program links libtorch's CPU library only. Its CUDA library is opened at run time, where the machine has a GPU, so that
 //! one program serves machines with and without and starts quickly on both.
 
+use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -63,12 +64,21 @@ impl From<DeviceChoice> for String {
     }
 }
 
+/// A device that is ready for use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The device.
+    pub device: Device,
+    /// Why [`DeviceChoice::Auto`] took the processor although the machine has a GPU.
+    pub passed_over: Option<String>,
+}
+
 impl DeviceChoice {
     /// The device, ready for use. `local_rank` is this process's among those on this machine, from 0.
     ///
     /// # Errors
     /// [`TrainError::Settings`] where a GPU was asked for and none can be used, with the reason.
-    pub fn open(self, local_rank: usize) -> Result<Device, TrainError> {
+    pub fn open(self, local_rank: usize) -> Result<Opened, TrainError> {
         let of = |number: Option<usize>| -> Result<Device, String> {
             load_cuda()?;
             let (count, number) = (tch::Cuda::device_count(), number.unwrap_or(local_rank));
@@ -80,13 +90,17 @@ impl DeviceChoice {
             }
             Ok(Device::Cuda(number))
         };
+        let opened = |device| Ok(Opened { device, passed_over: None });
         match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(number) => of(number).map_err(|reason| {
+            Self::Cpu => opened(Device::Cpu),
+            Self::Cuda(number) => opened(of(number).map_err(|reason| {
                 TrainError::Settings(format!("--device {self}: {reason}; --device cpu works everywhere"))
-            }),
-            Self::Auto if has_driver() => Ok(of(None).unwrap_or(Device::Cpu)),
-            Self::Auto => Ok(Device::Cpu),
+            })?),
+            Self::Auto if has_driver() => match of(None) {
+                Ok(device) => opened(device),
+                Err(reason) => Ok(Opened { device: Device::Cpu, passed_over: Some(reason) }),
+            },
+            Self::Auto => opened(Device::Cpu),
         }
     }
 }
@@ -103,12 +117,19 @@ fn load_cuda() -> Result<(), String> {
         let folder = libtorch_folder().ok_or("the folder of libtorch cannot be found")?;
         let path = folder.join("libtorch_cuda.so");
         if !path.exists() {
-            return Err(format!("{} is not there: this libtorch is for processors only", path.display()));
+            return Err(format!(
+                "{} is not there: this libtorch is for processors only (`cargo xtask setup --cuda` fetches the other)",
+                path.display()
+            ));
         }
         // SAFETY: opening it runs the constructors of libtorch itself, which register its CUDA operations.
         let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
         // It is never closed: what it registers stays registered.
-        library.map(std::mem::forget).map_err(|error| format!("{} cannot be opened: {error}", path.display()))
+        library.map(std::mem::forget).map_err(|error| {
+            // What the dynamic linker said is the source of libloading's own words.
+            let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            format!("{} cannot be opened: {cause}", path.display())
+        })
     };
     OPENED.get_or_init(open).clone()
 }
@@ -147,7 +168,8 @@ mod tests {
             eprintln!("this machine has a GPU");
             return;
         }
-        assert_eq!(DeviceChoice::Auto.open(0).unwrap(), Device::Cpu);
+        let processor = Opened { device: Device::Cpu, passed_over: None };
+        assert_eq!(DeviceChoice::Auto.open(0).unwrap(), processor);
         let error = DeviceChoice::Cuda(Some(1)).open(0).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().starts_with("--device cuda:1: "), "{error}");

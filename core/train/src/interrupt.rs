@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: finish the step, write a checkpoint, stop; the second one quits at once.
 
+use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +22,8 @@ impl Interrupt {
         Interrupt::default()
     }
 
-    /// Installs the handler for SIGINT, SIGTERM and SIGHUP; later calls return the same request.
+    /// Installs the handler for SIGINT, SIGTERM and SIGHUP; later calls return the same request. Where the process was started
+    /// with SIGINT or SIGHUP ignored, as by nohup or by a script that goes on without waiting, they stay so.
     ///
     /// # Errors
     /// [`TrainError::Settings`] when the process already has another handler.
@@ -33,6 +35,8 @@ impl Interrupt {
         let interrupt = Interrupt::default();
         let flag = interrupt.clone();
         let launched = std::env::var_os(LAUNCHED).is_some();
+        let ignored: Vec<c_int> =
+            [libc::SIGINT, libc::SIGHUP].into_iter().filter(|&signal| is_ignored(signal)).collect();
         ctrlc::set_handler(move || {
             if flag.0.swap(true, Ordering::SeqCst) {
                 exit_now();
@@ -43,6 +47,10 @@ impl Interrupt {
             }
         })
         .map_err(|error| TrainError::Settings(format!("cannot watch for Ctrl-C: {error}")))?;
+        for signal in ignored {
+            // SAFETY: a signal that may be ignored, as it was before.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
         *installed = Some(interrupt.clone());
         Ok(interrupt)
     }
@@ -58,12 +66,18 @@ impl Interrupt {
     }
 }
 
+/// Whether a signal is ignored; one that the system does not tell of is taken as not.
+fn is_ignored(signal: c_int) -> bool {
+    // SAFETY: a plain C structure, for which zeros are valid, and which the call fills; nothing is changed.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// Ends the process without running destructors: libtorch's threads are still at work, and tearing
 /// libraries down under them may crash and hide the exit code.
 fn exit_now() -> ! {
-    unsafe extern "C" {
-        fn _exit(status: std::ffi::c_int) -> !;
-    }
     // SAFETY: `_exit` takes any status, touches no memory of ours and does not return.
-    unsafe { _exit(i32::from(EXIT_INTERRUPTED)) }
+    unsafe { libc::_exit(i32::from(EXIT_INTERRUPTED)) }
 }

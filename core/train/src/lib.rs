@@ -51,7 +51,7 @@ pub use batch_norm::{BatchNorm, BatchNormError};
 pub use checkpoint::CheckpointError;
 pub use compute::Compute;
 pub use config::TrainConfig;
-pub use device::DeviceChoice;
+pub use device::{DeviceChoice, Opened};
 pub use error::TrainError;
 pub use example_classes::ExampleClasses;
 pub use flags::TrainFlags;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
+use crate::atomic_file::sync_folder_of;
 use crate::error::FileError;
 use crate::task::LossPhase;
 use crate::tensorboard::EventWriter;
@@ -48,6 +49,8 @@ impl Metrics {
     pub fn create(folder: &Path) -> Result<Metrics, FileError> {
         let path = folder.join("metrics.jsonl");
         let file = File::create(&path).map_err(FileError::on("create", &path))?;
+        // A checkpoint that is on disk after a power failure counts on the file being there too.
+        sync_folder_of(&path).map_err(FileError::on("write", folder))?;
         let events = EventWriter::create(folder, None).map_err(FileError::on("write events in", folder))?;
         Ok(Metrics { path, file, events, records: 0, start: Instant::now(), earlier: 0.0 })
     }
@@ -82,6 +85,8 @@ impl Metrics {
         let last: Option<Value> = kept.last().and_then(|line| serde_json::from_slice(line).ok());
         let earlier = last.and_then(|line| line["seconds"]["elapsed"].as_f64()).unwrap_or(0.0);
         let events = EventWriter::create(folder, Some(step + 1)).map_err(FileError::on("write events in", folder))?;
+        // What is missing stays missing: the next checkpoint counts the lines that are there.
+        let records = kept.len() as u64;
         Ok(Metrics { path, file, events, records, start: Instant::now(), earlier })
     }
 
@@ -174,5 +179,22 @@ mod tests {
         metrics.write(&record(3, 1.0)).unwrap();
         assert_eq!(metrics.records(), 3);
         assert_eq!(lines(folder.path())[2]["step"], 3);
+    }
+
+    #[test]
+    fn lines_that_are_missing_are_not_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        std::fs::write(&path, "{\"step\":1}\n{\"st").unwrap();
+        let mut metrics = Metrics::resume(folder.path(), 3, 3).unwrap();
+        assert_eq!(metrics.records(), 1);
+        metrics.write(&record(4, 1.0)).unwrap();
+        // A checkpoint here counts two; what is written after it goes when that is gone on from.
+        let counted = metrics.records();
+        metrics.write(&record(5, 1.0)).unwrap();
+        drop(metrics);
+        Metrics::resume(folder.path(), counted, 4).unwrap();
+        let steps: Vec<Value> = lines(folder.path()).iter().map(|line| line["step"].clone()).collect();
+        assert_eq!(steps, [1, 4]);
     }
 }

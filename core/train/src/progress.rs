@@ -19,7 +19,8 @@ pub struct Progress {
     epochs: usize,
     units_name: String,
     start: Instant,
-    steps: u64,
+    /// Batches trained by this process.
+    trained: usize,
     /// As of the last record: asking the system takes as long as a small model's step.
     memory: Option<u64>,
 }
@@ -49,7 +50,14 @@ impl Progress {
         } else {
             Display::Lines
         };
-        Progress { display, epochs, units_name: units_name.to_string(), start: Instant::now(), steps: 0, memory: None }
+        Progress {
+            display,
+            epochs,
+            units_name: units_name.to_string(),
+            start: Instant::now(),
+            trained: 0,
+            memory: None,
+        }
     }
 
     /// An epoch begins, `done` of its batches having been trained before an interruption.
@@ -62,9 +70,9 @@ impl Progress {
         }
     }
 
-    /// A step was taken. `pace` is worked out only when it is shown.
-    pub fn step(&mut self, pace: impl FnOnce() -> Pace) {
-        self.steps += 1;
+    /// A step of so many batches was taken. `pace` is worked out only when it is shown.
+    pub fn step(&mut self, batches: usize, pace: impl FnOnce() -> Pace) {
+        self.trained += batches;
         if let Display::Bar(bar) = &self.display {
             let pace = pace();
             bar.set_position(pace.done as u64);
@@ -99,7 +107,7 @@ impl Progress {
 
     fn describe(&self, pace: Pace) -> String {
         let left = (self.epochs.saturating_sub(pace.epoch) * pace.batches + pace.batches - pace.done) as f64;
-        let seconds = self.start.elapsed().as_secs_f64() / self.steps.max(1) as f64 * left;
+        let seconds = self.start.elapsed().as_secs_f64() / self.trained.max(1) as f64 * left;
         let left = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
         let memory = self.memory.map(|bytes| format!(", {} MiB", bytes >> 20)).unwrap_or_default();
         format!("loss {:.4}, {:.0} {}/s, {left} left{memory}", pace.loss, pace.rate, self.units_name)
@@ -144,8 +152,9 @@ mod tests {
     #[test]
     fn time_left_spans_the_epochs_to_come() {
         let mut progress = Progress::new(3, "tokens", true);
-        progress.start -= Duration::from_secs(10);
-        progress.steps = 5; // 2 s a step
+        // 3 steps of 2 batches, 2 s a batch.
+        progress.start -= Duration::from_secs(12);
+        (0..3).for_each(|_| progress.step(2, || unreachable!("nothing is shown")));
         let pace = Pace { epoch: 2, done: 4, batches: 10, loss: 0.25, rate: 1234.4 };
         // 6 batches of epoch 2 and 10 of epoch 3: 32 s.
         assert_eq!(progress.describe(pace), "loss 0.2500, 1234 tokens/s, 32s left");

@@ -4,12 +4,13 @@ use toml::{Table, Value};
 
 /// Keys that do not change what a step computes, so a resumed run may be given others. `epochs` is among them:
 /// a run may be made longer. `data` is, because the data's hashes are compared instead of their place.
-const FREE: [&str; 13] = [
+const FREE: [&str; 14] = [
     "checkpoint-every",
     "data",
     "device",
     "epochs",
     "json",
+    "loader-threads",
     "overwrite",
     "plugin-dir",
     "processes",

@@ -34,6 +34,9 @@ impl LossSum {
     }
 }
 
+/// What losses accumulated, by the task's names for them, in hexadecimal; without those that accumulate nothing.
+pub type Accumulated = BTreeMap<String, String>;
+
 /// Everything besides tensors that decides how a run goes on. It holds no times, so that equal runs write
 /// equal checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,9 +60,15 @@ pub struct TrainState {
     pub loss_scale: LossScale,
     /// Lines of metrics.jsonl that belong to the steps taken.
     pub records: u64,
-    /// What losses accumulated, by the task's names for them, in hexadecimal; without those that accumulate nothing.
+    /// What the losses of the first process accumulated.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub losses: BTreeMap<String, String>,
+    pub losses: Accumulated,
+    /// The same of the other processes, in order; nothing where no loss accumulates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses_of_others: Vec<Accumulated>,
+    /// [`crate::group::Reducer::order`], where several processes have trained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gradient_order: Vec<i64>,
     /// [`crate::run_folder::RunFolder::settings_hash`] of the run.
     pub settings: String,
 }
@@ -77,7 +86,9 @@ impl TrainState {
             stopping: EarlyStopping::default(),
             loss_scale: LossScale::default(),
             records: 0,
-            losses: BTreeMap::new(),
+            losses: Accumulated::new(),
+            losses_of_others: Vec::new(),
+            gradient_order: Vec::new(),
             settings: settings.to_string(),
         }
     }

@@ -79,7 +79,8 @@ pub trait Task {
 
     /// The batches of an epoch (from 1), in order, as indices that [`Task::forward`] understands.
     /// A pure function of the seed and the epoch, so that (epoch, index) is a position to resume from;
-    /// [`crate::sampling::Sampling::batches`] is one that follows `--sampler`.
+    /// [`crate::sampling::Sampling::batches`] is one that follows `--sampler`. All epochs but the last have the same number of
+    /// batches, by which a cosine knows how long the run is.
     fn batches(&self, epoch: usize) -> Result<Vec<Vec<usize>>, TrainError>;
 
     /// This process's part of a batch, where several train together.

@@ -65,9 +65,8 @@ impl Task for Regression {
     }
 }
 
-/// The weights after two epochs, and the steps that they took.
-fn trained(folder: &Path, task: &mut Regression, accumulate: usize, clip_norm: Option<f64>) -> (Vec<f64>, u64) {
-    let config = TrainConfig {
+fn config(accumulate: usize, clip_norm: Option<f64>) -> TrainConfig {
+    TrainConfig {
         schedule: Schedule {
             lr: 0.05,
             start: 0.0,
@@ -89,17 +88,21 @@ fn trained(folder: &Path, task: &mut Regression, accumulate: usize, clip_norm: O
         checkpoint_every: 0,
         log_every: 0,
         quiet: true,
-    };
+    }
+}
+
+/// The weights after two epochs, and the steps that they took.
+fn trained(folder: &Path, task: &mut Regression, config: &TrainConfig) -> (Vec<f64>, u64) {
     let request = RunRequest {
         folder: Some(folder.to_owned()),
         root: "runs".into(),
         name: "regression".into(),
         mode: RunMode::New,
-        config: format!("accumulate = {accumulate}\n"),
+        config: format!("accumulate = {}\n", config.accumulate),
         manifest: Manifest::collect(1),
     };
     let mut run = RunFolder::open(&request).unwrap();
-    let outcome = fit(task, &config, Some(&mut run), &Interrupt::default(), &Group::alone()).unwrap();
+    let outcome = fit(task, config, Some(&mut run), &Interrupt::default(), &Group::alone()).unwrap();
     let Outcome::Finished(summary) = outcome else { panic!("nobody interrupted") };
     (Vec::try_from(task.slope.to_kind(Kind::Double)).unwrap(), summary.steps)
 }
@@ -113,11 +116,11 @@ fn batches_of_unlike_sizes_make_the_step_of_one_large_batch() {
     let folder = tempfile::tempdir().unwrap();
     for (name, clip_norm) in [("free", None), ("clipped", Some(0.7))] {
         let mut large = Regression::new(vec![(0..6).collect(), vec![6, 7]]);
-        let (expected, steps) = trained(&folder.path().join(name).join("large"), &mut large, 1, clip_norm);
+        let (expected, steps) = trained(&folder.path().join(name).join("large"), &mut large, &config(1, clip_norm));
         assert_eq!(steps, 4);
         // The last step has one batch only.
         let mut small = Regression::new(vec![vec![0, 1, 2, 3], vec![4, 5], vec![6, 7]]);
-        let (found, steps) = trained(&folder.path().join(name).join("small"), &mut small, 2, clip_norm);
+        let (found, steps) = trained(&folder.path().join(name).join("small"), &mut small, &config(2, clip_norm));
         assert_eq!(steps, 4);
         assert!(near(&found, &expected), "{name}: {found:?} and {expected:?}");
         assert!(!near(&found, &[0.5, 0.5]), "it trained");
@@ -130,7 +133,7 @@ fn a_batch_without_anything_to_train_on_is_no_part_of_the_step() {
     let mut with_empty = Regression::new(vec![vec![0, 1], vec![2, 3], vec![4, 5]]);
     // Of the first epoch: three batches are asked for in each.
     with_empty.empty = Some(2);
-    let (found, steps) = trained(&folder.path().join("empty"), &mut with_empty, 3, None);
+    let (found, steps) = trained(&folder.path().join("empty"), &mut with_empty, &config(3, None));
     assert_eq!((steps, with_empty.asked), (2, 6));
     // By hand: a step on points 0, 1, 4, 5, then one on all six.
     let expected = by_hand(&with_empty, &[&[0, 1, 4, 5], &[0, 1, 2, 3, 4, 5]]);
@@ -139,9 +142,28 @@ fn a_batch_without_anything_to_train_on_is_no_part_of_the_step() {
     // A step of nothing but that changes nothing.
     let mut nothing = Regression::new(vec![vec![0, 1]]);
     nothing.empty = Some(1);
-    let (found, steps) = trained(&folder.path().join("nothing"), &mut nothing, 1, None);
+    let (found, steps) = trained(&folder.path().join("nothing"), &mut nothing, &config(1, None));
     assert_eq!(steps, 2);
     assert!(near(&found, &by_hand(&nothing, &[&[0, 1]])), "{found:?}");
+}
+
+#[test]
+fn schedules_count_steps_and_not_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    // Three steps an epoch, the last of one batch; two of the six warm up, and the cosine has four.
+    let mut task = Regression::new((0..5).map(|at| vec![at]).collect());
+    let mut config = TrainConfig { log_every: 1, ..config(2, None) };
+    config.schedule = Schedule { warm_up: WarmUp::Steps(2), decay: Decay::Cosine, ..config.schedule };
+    assert_eq!(trained(&path, &mut task, &config).1, 6);
+    let text = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let rates: Vec<f64> = records.filter_map(|record| record["lr"].as_f64()).collect();
+    // 0.05·(1 + cos 0, 45, 90 and 135 degrees)/2.
+    let root = std::f64::consts::FRAC_1_SQRT_2;
+    let expected = [0.025, 0.05, 0.05, 0.025 * (1.0 + root), 0.025, 0.025 * (1.0 - root)];
+    assert_eq!(rates.len(), 6);
+    assert!(rates.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12), "{rates:?}");
 }
 
 /// SGD with momentum in float64 over these steps.

@@ -55,7 +55,7 @@ fn what_the_first_says_all_have() {
 
 #[test]
 fn gradients_are_carried_by_nccl_on_a_gpu_and_by_gloo_elsewhere() {
-    let device = DeviceChoice::Auto.open(0).unwrap();
+    let device = DeviceChoice::Auto.open(0).unwrap().device;
     together(1, |mut group| {
         let asked = group.carry_by(Backend::Nccl, device);
         match device {
@@ -75,6 +75,7 @@ fn gradients_are_carried_by_nccl_on_a_gpu_and_by_gloo_elsewhere() {
         let gradient =
             || Tensor::run_backward(&[inputs.matmul(&weights).square().sum(Kind::Float)], &[&weights], false, false);
         let mut reducer = Reducer::new(&group, &[&weights]).unwrap();
+        assert_eq!(reducer.order(), None);
         for _ in 0..3 {
             let alone = gradient();
             reducer.begin().unwrap();
@@ -83,4 +84,35 @@ fn gradients_are_carried_by_nccl_on_a_gpu_and_by_gloo_elsewhere() {
             assert!(alone[0].allclose(&summed[0], 1e-5, 1e-5, false));
         }
     });
+}
+
+#[test]
+fn buckets_are_filled_in_the_order_that_is_asked_for_or_found() {
+    let found = together(2, |group| {
+        let variables: Vec<Tensor> =
+            (0..3).map(|at| Tensor::full([2], at, (Kind::Float, Device::Cpu)).set_requires_grad(true)).collect();
+        let all: Vec<&Tensor> = variables.iter().collect();
+        // The second has none of the first process.
+        let used = if group.is_first() { &[2, 0][..] } else { &[1, 2] };
+        let step = |reducer: &mut Reducer<'_>| {
+            reducer.begin().unwrap();
+            let loss = used.iter().fold(Tensor::from(0f32), |sum, &at| sum + &variables[at].sum(Kind::Float) * 2);
+            let mut gradients = Tensor::run_backward(&[loss], &all, false, false);
+            reducer.finish(&mut gradients).unwrap();
+            assert_eq!(gradients.iter().map(|sum| sum.double_value(&[1])).collect::<Vec<_>>(), [2.0, 2.0, 4.0]);
+        };
+        let mut reducer = Reducer::new(&group, &all).unwrap();
+        step(&mut reducer);
+        let order = reducer.order().unwrap();
+        step(&mut reducer);
+        let mut resumed = Reducer::new(&group, &all).unwrap();
+        resumed.follow(&[1, 2, 0]).unwrap();
+        step(&mut resumed);
+        let wrong = [&[0, 1][..], &[0, 1, 1], &[0, 1, 3]].map(|order| resumed.follow(order).is_err());
+        (order, resumed.order(), wrong)
+    });
+    // The first process's order, what it has not found at the end.
+    assert_eq!(found[0].0[2], 1);
+    assert_eq!(found[0], found[1]);
+    assert_eq!((&found[0].1, found[0].2), (&Some(vec![1, 2, 0]), [true; 3]));
 }

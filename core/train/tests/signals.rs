@@ -1,6 +1,7 @@
 //! Ctrl-C through a real signal: this test program starts itself as the process that trains.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -99,13 +100,23 @@ fn train_until_interrupted() {
     std::process::exit(code.into());
 }
 
-/// Starts the training process and returns once it has written its first record.
-fn start(run: &Path, hang: bool) -> Child {
+/// Starts the training process, with SIGINT and SIGHUP ignored or not, and returns once it has written its first record.
+fn start(run: &Path, hang: bool, ignoring: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "train_until_interrupted", "--nocapture"]);
     command.env("SIGNALS_RUN", run).stdout(Stdio::null()).stderr(Stdio::piped());
     if hang {
         command.env("SIGNALS_HANG", "1");
+    }
+    // Not as these tests were started themselves.
+    let handler = if ignoring { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: the closure makes two system calls between fork and exec and touches no memory.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(libc::SIGINT, handler);
+            libc::signal(libc::SIGHUP, handler);
+            Ok(())
+        });
     }
     let child = command.spawn().unwrap();
     wait_for("the first record", || std::fs::metadata(run.join("metrics.jsonl")).is_ok_and(|m| m.len() > 0));
@@ -130,10 +141,10 @@ fn stderr(child: &mut Child) -> String {
 
 #[test]
 fn the_first_signal_ends_the_run_with_a_checkpoint_and_exit_130() {
-    for name in ["INT", "TERM"] {
+    for name in ["INT", "TERM", "HUP"] {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
-        let mut child = start(&run, false);
+        let mut child = start(&run, false, false);
         signal(&child, name);
         assert_eq!(child.wait().unwrap().code(), Some(130));
         let checkpoint = Checkpoint::read(&run.join("checkpoints/last.safetensors")).unwrap();
@@ -146,9 +157,25 @@ fn the_first_signal_ends_the_run_with_a_checkpoint_and_exit_130() {
 }
 
 #[test]
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let lines = || std::fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines().count();
+    let mut child = start(&run, false, true);
+    for name in ["INT", "HUP"] {
+        signal(&child, name);
+        let before = lines();
+        wait_for("two further steps", || lines() > before + 2 || child.try_wait().unwrap().is_some());
+        assert_eq!(child.try_wait().unwrap(), None, "it goes on after {name}");
+    }
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
 fn the_second_signal_ends_it_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = start(&folder.path().join("run"), true);
+    let mut child = start(&folder.path().join("run"), true, false);
     signal(&child, "INT");
     // Two signals that arrive together count as one, so the second waits until the first has been answered;
     // the step now hangs for good.

@@ -134,3 +134,21 @@ fn the_sum_alone_is_the_sum_with_its_gradient() {
         }
     }
 }
+
+#[test]
+fn gradients_too_small_for_float16_come_with_the_scale_of_the_loss() {
+    // Far logits have probabilities around 1e-8, which float16 rounds to 0; times 65,536 it holds them.
+    let mut row = vec![-18f32; CLASSES as usize];
+    row[0] = 0.0;
+    let logits = Tensor::from_slice(&row).view([1, CLASSES]).to_kind(Kind::Half).set_requires_grad(true);
+    let sum = softmax_loss(&loss("cross-entropy"), &logits * 1.0, &Tensor::from_slice(&[0_i64])).unwrap().sum;
+    (sum * 65_536.0).backward();
+    assert_eq!(logits.grad().kind(), Kind::Half);
+    let found = Vec::<f64>::try_from(logits.grad().get(0).to_kind(Kind::Double)).unwrap();
+    let others = f64::from(CLASSES as i32 - 1) * (-18f64).exp();
+    let probability = (-18f64).exp() / (1.0 + others);
+    assert!(probability < 2e-8);
+    let close = |found: f64, expected: f64| (found - expected).abs() < 2e-3 * expected.abs();
+    assert!(close(found[0], -65_536.0 * others / (1.0 + others)), "{}", found[0]);
+    assert!(found[1..].iter().all(|&found| close(found, 65_536.0 * probability)), "{found:?}");
+}

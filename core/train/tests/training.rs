@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use imbalance_train::checkpoint::{self, Checkpoint};
 use imbalance_train::optimiser::{LayerRates, Prefixes, Rule, SgdConfig};
@@ -36,7 +37,7 @@ enum Wrong {
     Gradient,
 }
 
-/// Two layers with dropout on made points; can stop itself, or spoil a loss, after so many steps.
+/// Two layers with dropout on made points; can stop itself, slow down, or spoil a loss, after so many steps.
 struct Points {
     store: VarStore,
     first: nn::Linear,
@@ -46,6 +47,7 @@ struct Points {
     steps: u64,
     stop_after: Option<(u64, Interrupt)>,
     spoil_at: Option<u64>,
+    slow_after: Option<u64>,
     /// A step whose gradient is finite, but not times 65,536.
     steep_at: Option<u64>,
     phases: Vec<LossPhase>,
@@ -72,6 +74,7 @@ impl Points {
             steps: 0,
             stop_after: None,
             spoil_at: None,
+            slow_after: None,
             steep_at: None,
             phases: Vec::new(),
             monitor: "loss",
@@ -104,6 +107,9 @@ impl Task for Points {
             && self.steps == *steps
         {
             interrupt.request();
+        }
+        if self.slow_after.is_some_and(|steps| self.steps > steps) {
+            std::thread::sleep(Duration::from_millis(300));
         }
         let indices = Tensor::from_slice(&batch.iter().map(|&index| index as i64).collect::<Vec<_>>());
         let logits = self.logits(&self.inputs.index_select(0, &indices), true);
@@ -303,8 +309,19 @@ fn a_damaged_last_checkpoint_falls_back_to_the_one_before() {
     let last = path.join("checkpoints/last.safetensors");
     let bytes = std::fs::read(&last).unwrap();
     std::fs::write(&last, &bytes[..bytes.len() - 10]).unwrap();
+    // Killed in the step after its first save: the checkpoint that was whole is still there.
+    let previous = path.join("checkpoints/previous.safetensors");
+    let whole = std::fs::read(&previous).unwrap();
+    let mut killed = Points { spoil_at: Some(2), ..Points::new() };
+    train(&mut killed, &TrainConfig { checkpoint_every: 1, ..config.clone() }, &path, RunMode::Resume).unwrap_err();
+    assert!(std::fs::read(&previous).unwrap() == whole);
+    assert_eq!(Checkpoint::read(&last).unwrap().state().step, 21);
+    std::fs::write(&last, &bytes[..bytes.len() - 10]).unwrap();
     config.checkpoint_every = 0;
     train(&mut Points::new(), &config, &path, RunMode::Resume).unwrap();
+    let damaged = path.join("checkpoints/damaged.safetensors");
+    assert_eq!(std::fs::read(&damaged).unwrap(), &bytes[..bytes.len() - 10]);
+    std::fs::remove_file(damaged).unwrap();
     let (got, want) = (products(&path), products(&straight));
     assert_eq!(got.1, want.1);
     assert!(got.0 == want.0);
@@ -316,6 +333,23 @@ fn a_damaged_last_checkpoint_falls_back_to_the_one_before() {
     let text = error.to_string();
     assert!(text.contains("last.safetensors") && text.contains("previous.safetensors"), "{text}");
     assert_eq!(error.exit_code(), 1);
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_the_run_before_the_next_is_due() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let mut config = config();
+    config.checkpoint_every = 5;
+    train(&mut stopping_after(3), &config, &path, RunMode::New).unwrap();
+    // Where the file is written before it gets its name, there is no room for one.
+    std::fs::create_dir(path.join("checkpoints/.last.safetensors.tmp")).unwrap();
+    // The save is at step 5, the second of this process, and the next at step 10.
+    let mut task = Points { slow_after: Some(2), ..Points::new() };
+    let error = train(&mut task, &config, &path, RunMode::Resume).unwrap_err().to_string();
+    assert!(error.contains("checkpoints/last.safetensors"), "{error}");
+    assert!(task.steps < 7, "it took {} further steps", task.steps);
 }
 
 #[test]

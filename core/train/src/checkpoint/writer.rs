@@ -42,6 +42,14 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes note of what has been written or has failed, without waiting for what has not.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`].
+    pub fn look(&mut self) -> Result<(), CheckpointError> {
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) { self.finish() } else { Ok(()) }
+    }
+
     /// Waits until all is written.
     ///
     /// # Errors

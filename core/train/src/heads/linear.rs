@@ -84,7 +84,8 @@ pub fn linear_softmax_loss(
             losses.push(of_rows.loss);
             log_odds.extend(of_rows.log_odds);
             if differentiate {
-                let gradient = of_rows.gradient;
+                // Products take one kind.
+                let gradient = of_rows.gradient.f_to_kind(hidden.kind())?;
                 let _ = gradient.f_mm_out(&gradients[0].f_narrow(0, start, rows)?, weight)?;
                 let transposed = gradient.f_transpose(0, 1)?;
                 // The first chunk writes, so that nothing need be zeroed.

@@ -108,7 +108,7 @@ pub struct HeadLoss {
     pub negative_log_likelihood: f64,
 }
 
-/// Each row's loss, and the gradient of their sum by the logits, in the logits' kind.
+/// Each row's loss, and the gradient of their sum by the logits, in the logits' kind; of float16 in float32.
 #[derive(Debug)]
 pub struct Gradients {
     /// `[n]`

@@ -19,7 +19,7 @@ unsafe extern "C" {
 
 /// The scalar `value`, whose gradient by each of the (at most three) inputs is the tensor beside it. One that has the
 /// input's own memory makes operations that need the input again fail with libtorch's "modified by an inplace
-/// operation".
+/// operation". One of a wider kind than its input is narrowed after the backward pass has scaled it.
 pub(super) fn with_gradients(value: &Tensor, inputs: &[(&Tensor, Tensor)]) -> Result<Tensor, LossHeadError> {
     let raw = |tensor: &Tensor| tensor.as_ptr().cast_mut().cast::<c_void>();
     let from: Vec<*mut c_void> = inputs.iter().map(|(input, _)| raw(input)).collect();

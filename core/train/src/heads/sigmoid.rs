@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::formula::{Classes, Formula};
 use super::node::with_gradients;
-use super::softmax::{first, row_weights};
+use super::softmax::{first, in_kind_of, row_weights};
 use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors, numbers, whole};
 
 /// The loss of `logits` `[n, columns]` at `targets` `[n]` (int64): a class, −1 for background, −2 for ignored.
@@ -197,5 +197,5 @@ fn by_tensors(
         of_row = of_row.f_mul(&weight)?;
         gradient = gradient.f_mul_(&weight.f_unsqueeze(1)?)?;
     }
-    Ok(Gradients { loss: of_row, log_odds: None, gradient: gradient.f_to_kind(logits.kind())? })
+    Ok(Gradients { loss: of_row, log_odds: None, gradient: in_kind_of(logits, gradient)? })
 }

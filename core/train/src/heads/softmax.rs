@@ -2,7 +2,7 @@
 
 use imbalance_core::Head;
 use imbalance_core::host::{Element, HeadError, Loss, SoftmaxHead, bf16};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::formula::{Classes, Formula};
 use super::node::with_gradients;
@@ -299,7 +299,13 @@ fn by_tensors(
     if let Some(ignored) = &ignored {
         gradient = gradient.f_masked_fill_(&ignored.f_unsqueeze(1)?, 0.0)?;
     }
-    Ok(Gradients { loss: values, log_odds: Some(m), gradient: gradient.f_to_kind(logits.kind())? })
+    Ok(Gradients { loss: values, log_odds: Some(m), gradient: in_kind_of(logits, gradient)? })
+}
+
+/// A gradient in the kind of the logits. For float16 it stays float32: most of a softmax's gradients are too small for that kind
+/// before the loss's scale is on them, which the backward pass brings.
+pub(super) fn in_kind_of(logits: &Tensor, gradient: Tensor) -> Result<Tensor, TchError> {
+    if logits.kind() == Kind::Half { Ok(gradient) } else { gradient.f_to_kind(logits.kind()) }
 }
 
 /// The rows' weights, 0 where a row is ignored; none where all are 1.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::Serialize;
+use tch::Tensor;
 use tch::nn::VarStore;
 
 use crate::error::TrainError;
@@ -82,7 +83,7 @@ impl From<Prefixes> for String {
 /// statistics) is no gradient's matter and goes on changing.
 ///
 /// # Errors
-/// [`TrainError::Settings`], where a prefix begins no variable's name.
+/// [`TrainError::Settings`], where a prefix begins no variable's name, or nothing is left to train.
 pub fn freeze(variables: &VarStore, prefixes: &Prefixes) -> Result<(), TrainError> {
     let all = variables.variables();
     let mut names: Vec<&str> = all.keys().map(String::as_str).collect();
@@ -92,6 +93,13 @@ pub fn freeze(variables: &VarStore, prefixes: &Prefixes) -> Result<(), TrainErro
         for (_, variable) in all.iter().filter(|(name, _)| begins(name, prefix)) {
             let _ = variable.shallow_clone().requires_grad_(false);
         }
+    }
+    if !prefixes.0.is_empty() && !all.values().any(Tensor::requires_grad) {
+        return Err(TrainError::Settings(format!(
+            "--freeze {} leaves no variable to train; leave one of {} out",
+            prefixes.0.join(","),
+            beginnings(&names)
+        )));
     }
     Ok(())
 }
@@ -105,12 +113,17 @@ fn known(flag: &str, prefix: &str, names: &[&str]) -> Result<(), TrainError> {
     if names.iter().any(|name| begins(name, prefix)) {
         return Ok(());
     }
-    let mut first: Vec<&str> = names.iter().map(|name| name.split('.').next().unwrap_or(name)).collect();
-    first.dedup();
     Err(TrainError::Settings(format!(
         "{flag} {prefix}: no trained variable's name begins so; names begin with {}",
-        first.join(", ")
+        beginnings(names)
     )))
+}
+
+/// The first parts of names in order, each once.
+fn beginnings(names: &[&str]) -> String {
+    let mut first: Vec<&str> = names.iter().map(|name| name.split('.').next().unwrap_or(name)).collect();
+    first.dedup();
+    first.join(", ")
 }
 
 #[cfg(test)]
@@ -145,5 +158,7 @@ mod tests {
         freeze(&store, &"body".parse().unwrap()).unwrap();
         assert!(!frozen.requires_grad() && head.requires_grad());
         assert!(freeze(&store, &"nothing".parse().unwrap()).is_err());
+        let error = freeze(&store, &"body,head".parse().unwrap()).unwrap_err().to_string();
+        assert_eq!(error, "--freeze body,head leaves no variable to train; leave one of body, head out");
     }
 }

@@ -141,9 +141,10 @@ impl Optimiser {
                 Some(gradient) => {
                     let update = update(rule, parameter.updates, scalars);
                     // SAFETY: `fused_gradient` has found all of them contiguous float32 of one length in CPU memory, and the
-                    // gradient's memory another than the weights'. Each variable comes once, `kept` holds contiguous copies
-                    // until all is done, and nothing else touches the memory meanwhile: the backward pass is over, the
-                    // state is this optimiser's own.
+                    // gradient's memory another than the weights'. Each variable comes once, and its state is this optimiser's
+                    // own, so that nothing else is written twice; gradients, of which two variables can have one, are only
+                    // read. `kept` holds contiguous copies until all is done, and nothing else touches the memory meanwhile:
+                    // the backward pass is over.
                     jobs.push(unsafe { job(parameter, &gradient, update) });
                     kept.push(gradient);
                 }
@@ -239,14 +240,26 @@ fn update(rule: Rule, updates: u64, scalars: (f64, f64, f64)) -> Update {
 }
 
 /// # Safety
-/// Weights, state and gradient are contiguous float32 of one length in CPU memory, no two of them the same memory, and
-/// nothing else reads or writes it while the job lives.
+/// Weights, state and gradient are contiguous float32 of one length in CPU memory, no two of them the same memory. While the job
+/// lives nothing else reads or writes that of weights and state, and nothing writes the gradient's.
 unsafe fn job<'a>(parameter: &Parameter, gradient: &Tensor, update: Update) -> Job<'a> {
     // SAFETY: by the caller.
-    let slice = |tensor: &Tensor| unsafe { slice_mut(tensor) };
-    let mut state = parameter.state.iter().map(slice);
+    let written = |tensor: &Tensor| unsafe { slice_mut(tensor) };
+    let mut state = parameter.state.iter().map(written);
     let state = [state.next().unwrap_or_default(), state.next().unwrap_or_default()];
-    Job { weights: slice(&parameter.weights), gradient: slice(gradient), state, update }
+    // SAFETY: by the caller.
+    let gradient = unsafe { slice(gradient) };
+    Job { weights: written(&parameter.weights), gradient, state, update }
+}
+
+/// # Safety
+/// `tensor` is contiguous float32 in CPU memory that lives through `'a` and is not written meanwhile.
+unsafe fn slice<'a>(tensor: &Tensor) -> &'a [f32] {
+    if tensor.numel() == 0 {
+        return &[];
+    }
+    // SAFETY: by the caller, the memory holds `numel` floats that nothing writes.
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast_const().cast(), tensor.numel()) }
 }
 
 /// # Safety

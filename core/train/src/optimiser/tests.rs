@@ -96,6 +96,25 @@ fn gradients_of_untouched_frozen_and_exempt_variables() {
 }
 
 #[test]
+fn two_variables_may_share_a_gradient() {
+    let store = VarStore::new(Device::Cpu);
+    let (a, b) = (store.root().ones("a", &[3]), store.root().zeros("b", &[3]));
+    let mut sgd = Optimiser::new(&store, Rule::Sgd(SgdConfig { momentum: 0.5, ..PLAIN }), |_| true).unwrap();
+    for _ in 0..2 {
+        // The derivative of a sum is passed on to both as one tensor.
+        let gradients = sgd.gradients(&((&a + &b) * Tensor::from_slice(&[1f32, 2.0, 4.0])).sum(Kind::Float)).unwrap();
+        assert_eq!(gradients[0].data_ptr(), gradients[1].data_ptr());
+        sgd.step(&gradients, 1.0, 0.1).unwrap();
+    }
+    // Velocities 1 and then 1.5 times the gradient.
+    let of = |name: &str| Vec::<f32>::try_from(&store.variables()[name]).unwrap();
+    for (index, (a, b)) in of("a").into_iter().zip(of("b")).enumerate() {
+        let moved = 0.25 * (1 << index) as f32;
+        assert!((1.0 - a - moved).abs() < 1e-6 && (b + moved).abs() < 1e-6, "{a} and {b}");
+    }
+}
+
+#[test]
 fn a_transposed_gradient_is_read_in_the_order_of_the_weights() {
     let store = VarStore::new(Device::Cpu);
     let _w = store.root().zeros("w", &[2, 3]);

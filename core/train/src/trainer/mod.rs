@@ -23,7 +23,7 @@ use crate::metrics::{Metrics, Record};
 use crate::optimiser::{Optimiser, freeze};
 use crate::progress::{Pace, Progress};
 use crate::run_folder::RunFolder;
-use crate::schedule::Decay;
+use crate::schedule::{Decay, Span};
 use crate::seeding::{Stream, seed_libtorch};
 use crate::state::{LossSum, TrainState};
 use crate::task::{Share, Task};
@@ -65,6 +65,9 @@ pub fn fit(
     } else {
         start_alike(task, average.as_mut(), group)?;
     }
+    let span = config.schedule.span(|epoch| -> Result<u64, TrainError> {
+        Ok(task.batches(epoch)?.len().div_ceil(config.accumulate) as u64)
+    })?;
     let metrics = match &run {
         Some(run) if resumed => Some(Metrics::resume(run.path(), state.records, state.step)?),
         Some(run) => Some(Metrics::create(run.path())?),
@@ -72,13 +75,17 @@ pub fn fit(
     };
     let quiet = config.quiet || !group.is_first();
     let progress = Progress::new(config.schedule.epochs, task.units_name(), quiet);
-    let reducer = {
+    let mut reducer = {
         let variables: Vec<&Tensor> = optimiser.parameters().map(|(_, weights)| weights).collect();
         Reducer::new(group, &variables)?
     };
+    if !state.gradient_order.is_empty() {
+        reducer.follow(&state.gradient_order)?;
+    }
     let mut fit = Fit {
         task,
         config,
+        span,
         run,
         interrupt,
         group,
@@ -107,6 +114,7 @@ pub fn fit(
 struct Fit<'a> {
     task: &'a mut dyn Task,
     config: &'a TrainConfig,
+    span: Span,
     /// In the first process.
     run: Option<&'a mut RunFolder>,
     interrupt: &'a Interrupt,
@@ -178,6 +186,8 @@ impl Fit<'_> {
         let mut window = Window::new();
         for batches in batches[self.state.batch..].chunks(self.config.accumulate) {
             window.units += self.step(batches, count)?;
+            // A full disk is told now, and not when the next checkpoint is due.
+            self.writer.get_mut().look()?;
             let last = self.state.batch == count;
             let recorded = last || every(self.config.log_every, self.state.step);
             if recorded {
@@ -190,7 +200,7 @@ impl Fit<'_> {
                 loss: self.seen.map_or(f64::NAN, |seen| seen.loss),
                 rate: window.rate(),
             };
-            self.progress.step(|| pace);
+            self.progress.step(batches.len(), || pace);
             if recorded {
                 self.record_step(&window)?;
                 self.progress.record(pace);
@@ -313,11 +323,12 @@ impl Fit<'_> {
         self.state.batch = 0;
         self.state.epoch_loss = LossSum::default();
         let mut pending = Vec::new();
-        if let (true, Some(run)) = (improved, &self.run) {
-            let path = run.best_checkpoint();
+        if improved {
             self.ready_to_save()?;
-            let snapshot = Snapshot::take(&Parts::weights(self.task.variables()), &self.state)?;
-            pending.push(Pending { snapshot, path, previous: None });
+            if let Some(run) = &self.run {
+                let snapshot = Snapshot::take(&Parts::weights(self.task.variables()), &self.state)?;
+                pending.push(Pending { snapshot, path: run.best_checkpoint(), previous: None });
+            }
         }
         self.swap_average()?;
         // Best before last: a crash between the two repeats the epoch, which writes the same best again.

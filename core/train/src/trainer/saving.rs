@@ -3,6 +3,7 @@
 use crate::checkpoint::{Parts, Pending, Snapshot};
 use crate::error::TrainError;
 use crate::metrics::Metrics;
+use crate::state::Accumulated;
 
 use super::Fit;
 
@@ -16,24 +17,37 @@ impl Fit<'_> {
         Ok(())
     }
 
-    /// Puts what the losses accumulated into the state.
+    /// Puts what the losses of all processes accumulated into the first one's state.
     fn note_losses(&mut self) -> Result<(), TrainError> {
-        self.state.losses.clear();
+        let mut own = Accumulated::new();
         for (name, loss) in self.task.losses() {
             let bytes = loss.state().map_err(TrainError::task)?;
             if !bytes.is_empty() {
                 let digits = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                self.state.losses.insert(name.to_owned(), digits);
+                own.insert(name.to_owned(), digits);
             }
+        }
+        let mut all = self.group.gather(self.group.size(), vec![own])?.into_iter();
+        self.state.losses = all.next().unwrap_or_default();
+        self.state.losses_of_others = all.collect();
+        if self.state.losses_of_others.iter().all(Accumulated::is_empty) {
+            self.state.losses_of_others.clear();
         }
         Ok(())
     }
 
-    /// Puts into the state what it must hold when it is saved.
+    /// Puts into the state what it must hold when it is saved. All processes call it; those that save nothing only tell the
+    /// first what it needs of them.
     pub(super) fn ready_to_save(&mut self) -> Result<(), TrainError> {
+        self.note_losses()?;
+        if self.run.is_none() {
+            return Ok(());
+        }
         self.settle()?;
         self.check_weights()?;
-        self.note_losses()?;
+        if let Some(order) = self.reducer.order() {
+            self.state.gradient_order = order;
+        }
         self.state.records = self.metrics.as_ref().map_or(0, Metrics::records);
         Ok(())
     }
@@ -42,11 +56,8 @@ impl Fit<'_> {
         self.save_after(Vec::new())
     }
 
-    /// Begins to write `pending` and then the last checkpoint.
+    /// Begins to write `pending` and then the last checkpoint; all processes call it.
     pub(super) fn save_after(&mut self, mut pending: Vec<Pending>) -> Result<(), TrainError> {
-        if self.run.is_none() {
-            return Ok(());
-        }
         self.ready_to_save()?;
         let (Some(run), Some(metrics)) = (&self.run, &self.metrics) else { return Ok(()) };
         let parts = Parts {

@@ -7,7 +7,7 @@ use tch::nn::VarStore;
 
 use crate::average::Average;
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::error::TrainError;
+use crate::error::{FileError, TrainError};
 use crate::group::{Group, GroupError};
 use crate::optimiser::Optimiser;
 use crate::run_folder::RunFolder;
@@ -55,33 +55,46 @@ pub(super) fn restore(
         }
     };
     checkpoint.load(task.variables(), optimiser, average)?;
+    let state = checkpoint.state();
+    // Each process goes on with its own where there are as many as before.
+    let accumulated = match group.rank() {
+        rank if rank > 0 && state.losses_of_others.len() + 1 == group.size() => &state.losses_of_others[rank - 1],
+        _ => &state.losses,
+    };
     for (name, loss) in task.losses() {
-        if let Some(digits) = checkpoint.state().losses.get(name) {
+        if let Some(digits) = accumulated.get(name) {
             let bytes =
                 bytes_of(digits).ok_or_else(|| checkpoint.mismatch(format!("the state of {name} is damaged")))?;
             loss.restore(&bytes).map_err(|error| checkpoint.mismatch(error.to_string()))?;
         }
     }
-    Ok(checkpoint.state().clone())
+    Ok(state.clone())
 }
 
-/// The last checkpoint, or the one before it when the last is damaged.
+/// The last checkpoint, or the one before it when the last is damaged, which then is set aside.
 fn read_last(run: &RunFolder) -> Result<Checkpoint, TrainError> {
     let (last, previous) = (run.last_checkpoint(), run.previous_checkpoint());
-    let checkpoint = match Checkpoint::read(&last) {
-        Ok(checkpoint) => checkpoint,
+    let (checkpoint, damaged) = match Checkpoint::read(&last) {
+        Ok(checkpoint) => (checkpoint, None),
         Err(error) if previous.exists() => {
             let checkpoint = Checkpoint::read(&previous).map_err(|second| {
                 let reason = format!("{error}; {second}; start the run again with --overwrite");
                 CheckpointError::Damaged { path: run.checkpoints(), reason }
             })?;
-            eprintln!("warning: {error}; going on from {}", previous.display());
-            checkpoint
+            (checkpoint, Some(error))
         }
         Err(error) => return Err(error.into()),
     };
     if checkpoint.state().settings != run.settings_hash() {
         return Err(checkpoint.mismatch("it was written with other settings than this run's".into()).into());
+    }
+    if let Some(error) = damaged {
+        eprintln!("warning: {error}; going on from {}", previous.display());
+        if last.exists() {
+            // Under its name the next checkpoint would move it into the place of the one that is whole.
+            let aside = last.with_file_name("damaged.safetensors");
+            std::fs::rename(&last, &aside).map_err(FileError::on("move", &last))?;
+        }
     }
     Ok(checkpoint)
 }

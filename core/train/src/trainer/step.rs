@@ -92,8 +92,9 @@ impl Fit<'_> {
         }
         let Added { gradients, divisor, units, losses } = added;
 
-        let at = Position { step, epoch, batch: first, batches: count };
-        let lr = self.config.schedule.rate(at, self.state.plateau.scale());
+        let accumulate = self.config.accumulate;
+        let at = Position { step, epoch, place: first / accumulate, steps: count.div_ceil(accumulate) };
+        let lr = self.config.schedule.rate(at, self.span, self.state.plateau.scale());
         // 1 for a single batch.
         let share = if units > 0.0 { divisor / units } else { 0.0 };
         let share = share / self.loss_factor();
