@@ -142,11 +142,21 @@ fn what_a_loss_accumulated_is_gone_on_from() {
     // Seesaw counts the examples of each class that it has seen, and weighs by them.
     let flags = ["--plugin-dir", plugins.path().to_str().unwrap(), "--loss", "seesaw", "--defer-epochs", "0"];
     let flags = [&flags[..], &["--schedule", "constant", "--epochs"]].concat();
-    succeeds(&mut lab.train("whole", &[&flags[..], &["3"]].concat()));
-    succeeds(&mut lab.train("longer", &[&flags[..], &["2"]].concat()));
-    succeeds(&mut lab.train("longer", &[&flags[..], &["3", "--resume"]].concat()));
-    assert!(lab.bytes("longer/checkpoints/last.safetensors") == lab.bytes("whole/checkpoints/last.safetensors"));
-    assert_eq!(lab.metrics("longer"), lab.metrics("whole"));
+    // Each of two processes has seen other examples.
+    for processes in ["1", "2"] {
+        let (whole, longer) = (format!("whole-{processes}"), format!("longer-{processes}"));
+        let train = |run, more: &[&str]| {
+            succeeds(&mut lab.train(run, &[&flags[..], more, &["--processes", processes]].concat()));
+        };
+        train(&whole, &["3"]);
+        train(&longer, &["2"]);
+        train(&longer, &["3", "--resume"]);
+        let last = |run: &str| lab.bytes(&format!("{run}/checkpoints/last.safetensors"));
+        assert!(last(&longer) == last(&whole), "{processes} processes");
+        assert_eq!(lab.metrics(&longer), lab.metrics(&whole));
+    }
+    // Another number of processes can go on too.
+    succeeds(&mut lab.train("longer-2", &[&flags[..], &["4", "--resume", "--processes", "3"]].concat()));
 }
 
 #[test]

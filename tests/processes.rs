@@ -54,6 +54,21 @@ fn gradients_are_those_of_the_whole_batch_also_when_some_are_added_up_first() {
 }
 
 #[test]
+fn three_processes_that_are_stopped_and_taken_up_again_end_with_the_same_bytes() {
+    let lab = Lab::new();
+    // Sums of three numbers depend on their order, which is that of the buckets that gradients travel in.
+    let train = |run: &str, more: &[&str]| {
+        let flags = ["--schedule", "constant", "--log-every", "1", "--processes", "3", "--epochs"];
+        succeeds(&mut lab.train(run, &[&flags[..], more].concat()));
+    };
+    train("whole", &["3"]);
+    train("longer", &["2"]);
+    train("longer", &["3", "--resume"]);
+    assert!(lab.bytes("longer/checkpoints/last.safetensors") == lab.bytes("whole/checkpoints/last.safetensors"));
+    assert_eq!(lab.metrics("longer"), lab.metrics("whole"));
+}
+
+#[test]
 fn a_process_that_dies_takes_the_run_down_which_goes_on_with_another_number() {
     let lab = Lab::new();
     let flags = ["--epochs", "40", "--checkpoint-every", "1"];
@@ -90,7 +105,9 @@ fn a_process_that_dies_takes_the_run_down_which_goes_on_with_another_number() {
 #[test]
 fn ctrl_c_stops_all_processes_and_is_told_once() {
     let lab = Lab::new();
-    let mut child = lab.start("run", &[&EXACT[..], &["--epochs", "1000000", "--processes", "2"]].concat());
+    // Asked for in a file, which the processes read too.
+    lab.write("two.toml", "processes = 2\n");
+    let mut child = lab.start("run", &[&EXACT[..], &["--epochs", "1000000", "--config", "two.toml"]].concat());
     let start = Instant::now();
     while !lab.path("run/checkpoints/last.safetensors").exists() {
         assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint in a minute");
@@ -137,7 +154,7 @@ fn an_error_is_told_once_and_an_environment_that_makes_no_sense_is_refused() {
     contains(&message, &["WORLD_SIZE=2", "RANK"]);
     let launched = [("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "127.0.0.1")];
     let message = fails(lab.train("run", &["--processes", "2"]).envs(launched), 2);
-    contains(&message, &["--processes 2", "leave --processes out"]);
+    contains(&message, &["--processes 2", "leave --processes out, in --config too"]);
 }
 
 #[test]

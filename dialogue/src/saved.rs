@@ -125,7 +125,7 @@ impl ReplyModel for AnyModel {
         self.inner().cosine_scale()
     }
 
-    fn start<'a>(&'a self, histories: &Batch) -> Box<dyn DecoderState + 'a> {
+    fn start<'a>(&'a self, histories: &Batch) -> Result<Box<dyn DecoderState + 'a>, ModelError> {
         self.inner().start(histories)
     }
 

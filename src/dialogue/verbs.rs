@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _};
 use imbalance_dialogue::SavedRun;
 use imbalance_dialogue::data::{Split, read_conversations};
-use imbalance_dialogue::one_line;
 use imbalance_dialogue::decode::DecodeOptions;
+use imbalance_dialogue::one_line;
 use imbalance_evaluation::dialogue::table;
 
 use crate::failure::UsageError;

@@ -274,10 +274,21 @@ impl Lab {
         command
     }
 
-    /// The same training as a process of its own, its standard error to be read.
+    /// The same training as a process of its own, its standard error to be read. It hears of Ctrl-C even where these tests were
+    /// started with SIGINT ignored.
+    #[cfg(feature = "training")]
     pub fn start(&self, run: &str, more: &[&str]) -> std::process::Child {
+        use std::os::unix::process::CommandExt as _;
+
         let mut command = process(&program());
         command.current_dir(self.0.path()).arg("dialogue").args(TINY).args(["--run", run]).args(more);
+        // SAFETY: the closure makes one system call between fork and exec and touches no memory.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            });
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 }

@@ -150,11 +150,9 @@ fn parse_dialogues(path: &Path, file: &TextFile, json_lines: ParseJsonLines) -> 
             line,
             problem,
         }),
-        Format::JsonLines => json_lines(&file.text).map_err(|(line, problem)| DataError::JsonLine {
-            path: path.into(),
-            line,
-            problem,
-        }),
+        Format::JsonLines => {
+            json_lines(&file.text).map_err(|(line, problem)| DataError::JsonLine { path: path.into(), line, problem })
+        }
     }
 }
 

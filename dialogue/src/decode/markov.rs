@@ -41,8 +41,8 @@ impl ReplyModel for Markov {
         Err(ModelError::Forward(format!("not needed for {} rows", batch.len())))
     }
 
-    fn start<'a>(&'a self, histories: &Batch) -> Box<dyn DecoderState + 'a> {
-        Box::new(MarkovState { model: self, history: histories.history.select(1, 0) })
+    fn start<'a>(&'a self, histories: &Batch) -> Result<Box<dyn DecoderState + 'a>, ModelError> {
+        Ok(Box::new(MarkovState { model: self, history: histories.history.select(1, 0) }))
     }
 
     fn vocabulary_len(&self) -> usize {

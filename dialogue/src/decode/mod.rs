@@ -116,7 +116,7 @@ pub fn decode(
     tch::no_grad(|| {
         for examples in order.chunks(options.decode_batch_size) {
             let rows: Vec<&[u32]> = examples.iter().map(|&example| histories[example].as_slice()).collect();
-            let state = model.start(&Batch::histories(&rows, special, device));
+            let state = model.start(&Batch::histories(&rows, special, device))?;
             let state = match &bias {
                 Some(bias) => Box::new(Adjusted { state, bias }),
                 None => state,

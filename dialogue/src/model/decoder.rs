@@ -42,28 +42,40 @@ impl Decoder {
     }
 
     /// Logits of every target token, `[tokens, vocabulary]`, each row fed its own tokens one step late.
-    pub(super) fn teacher_forced(&self, batch: &Batch, memory: &Memory, state: &State, train: bool) -> Tensor {
-        self.output.forward(&self.features(batch, memory, state, train))
+    ///
+    /// # Errors
+    /// As [`Lstm::forward`].
+    pub(super) fn teacher_forced(
+        &self,
+        batch: &Batch,
+        memory: &Memory,
+        state: &State,
+        train: bool,
+    ) -> Result<Tensor, ModelError> {
+        Ok(self.output.forward(&self.features(batch, memory, state, train)?))
     }
 
-    /// The cosines that those logits are the scaled of; `None` where the classifier is not normalised.
+    /// The cosines that those logits are the scaled of.
+    ///
+    /// # Errors
+    /// As [`Lstm::forward`], and [`ModelError::NotNormalised`] where the classifier is not normalised.
     pub(super) fn teacher_forced_cosines(
         &self,
         batch: &Batch,
         memory: &Memory,
         state: &State,
         train: bool,
-    ) -> Option<Tensor> {
-        self.output.cosines(&self.features(batch, memory, state, train))
+    ) -> Result<Tensor, ModelError> {
+        self.output.cosines(&self.features(batch, memory, state, train)?).ok_or(ModelError::NotNormalised)
     }
 
     /// What the output layer sees of every target token, `[tokens, hidden]`.
-    fn features(&self, batch: &Batch, memory: &Memory, state: &State, train: bool) -> Tensor {
+    fn features(&self, batch: &Batch, memory: &Memory, state: &State, train: bool) -> Result<Tensor, ModelError> {
         let (rows, steps) = batch.reply.size2().unwrap_or((0, 0));
         let start = Tensor::full([rows, 1], self.start, (batch.reply.kind(), batch.reply.device()));
         let fed = Tensor::cat(&[start, batch.reply.narrow(1, 0, steps - 1)], 1);
         let inputs = self.embedding.forward(&fed.tr()).dropout(self.dropout, train);
-        let states = self.lstm.forward(&inputs, state, train).transpose(0, 1);
+        let states = self.lstm.forward(&inputs, state, train)?.transpose(0, 1);
 
         // Padding leaves before the widest layers; the scores alone are computed for it.
         let positions = batch.target_positions(|row, column| row * steps + column);
@@ -72,7 +84,7 @@ impl Decoder {
             Some(attention) => attention.combine(&tokens(&attention.context(&states, memory)), &tokens(&states)),
             None => tokens(&states),
         };
-        combined.dropout(self.dropout, train)
+        Ok(combined.dropout(self.dropout, train))
     }
 }
 
@@ -97,7 +109,7 @@ impl<'a> Decoding<'a> {
 impl DecoderState for Decoding<'_> {
     fn step(&mut self, last: &Tensor) -> Result<Tensor, ModelError> {
         tch::no_grad(|| {
-            let states = self.decoder.lstm.step(&self.decoder.embedding.forward(last), &mut self.state);
+            let states = self.decoder.lstm.step(&self.decoder.embedding.forward(last), &mut self.state)?;
             let combined = match &self.decoder.attention {
                 Some(attention) => {
                     let context = attention.context(&states.unsqueeze(1), &self.memory).squeeze_dim(1);

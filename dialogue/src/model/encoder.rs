@@ -2,11 +2,11 @@
 
 use tch::{Kind, Tensor, nn};
 
-use super::Batch;
 use super::embedding::Embedding;
 use super::init::Initializer;
 use super::lstm::LstmConfig;
 use super::recurrent::{Lstm, State};
+use super::{Batch, ModelError};
 
 /// What the decoder may attend to.
 #[derive(Debug)]
@@ -39,13 +39,16 @@ impl Encoder {
     }
 
     /// The outputs at every token, and the state of each layer after the last token of each row.
-    pub(super) fn forward(&self, batch: &Batch, train: bool) -> (Memory, State) {
+    ///
+    /// # Errors
+    /// As [`Lstm::forward_to_lengths`].
+    pub(super) fn forward(&self, batch: &Batch, train: bool) -> Result<(Memory, State), ModelError> {
         // Time first: the layout in which the fused kernel needs no copy.
         let inputs = self.embedding.forward(&batch.history.tr()).dropout(self.dropout, train);
-        let (outputs, state) = self.lstm.forward_to_lengths(&inputs, &batch.history_lengths, train);
+        let (outputs, state) = self.lstm.forward_to_lengths(&inputs, &batch.history_lengths, train)?;
         let lengths = Tensor::from_slice(&batch.history_lengths).to_device(inputs.device());
         let positions = Tensor::arange(inputs.size()[0], (Kind::Int64, inputs.device()));
         let padding = positions.unsqueeze(0).ge_tensor(&lengths.unsqueeze(1));
-        (Memory { states: outputs.transpose(0, 1), padding }, state)
+        Ok((Memory { states: outputs.transpose(0, 1), padding }, state))
     }
 }

@@ -163,22 +163,22 @@ impl LstmModel {
 
 impl ReplyModel for LstmModel {
     fn logits(&self, batch: &Batch, train: bool) -> Result<Tensor, ModelError> {
-        let (memory, state) = self.encoder.forward(batch, train);
-        Ok(self.decoder.teacher_forced(batch, &memory, &state, train))
+        let (memory, state) = self.encoder.forward(batch, train)?;
+        self.decoder.teacher_forced(batch, &memory, &state, train)
     }
 
     fn cosines(&self, batch: &Batch, train: bool) -> Result<Tensor, ModelError> {
-        let (memory, state) = self.encoder.forward(batch, train);
-        self.decoder.teacher_forced_cosines(batch, &memory, &state, train).ok_or(ModelError::NotNormalised)
+        let (memory, state) = self.encoder.forward(batch, train)?;
+        self.decoder.teacher_forced_cosines(batch, &memory, &state, train)
     }
 
     fn cosine_scale(&self) -> Option<f64> {
         self.cosine_scale
     }
 
-    fn start<'a>(&'a self, histories: &Batch) -> Box<dyn DecoderState + 'a> {
-        let (memory, state) = tch::no_grad(|| self.encoder.forward(histories, false));
-        Box::new(Decoding::new(&self.decoder, memory, state))
+    fn start<'a>(&'a self, histories: &Batch) -> Result<Box<dyn DecoderState + 'a>, ModelError> {
+        let (memory, state) = tch::no_grad(|| self.encoder.forward(histories, false))?;
+        Ok(Box::new(Decoding::new(&self.decoder, memory, state)))
     }
 
     fn vocabulary_len(&self) -> usize {
@@ -189,6 +189,7 @@ impl ReplyModel for LstmModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use imbalance_train::{Autocast, Precision};
     use tch::{Device, Kind};
 
     const SPECIAL: Special = Special { pad: 0, start: 1, end: 2, unknown: Some(3) };
@@ -248,7 +249,7 @@ mod tests {
         let lstm = super::super::recurrent::Lstm::new(&store.root(), &mut Initializer::new(5), 2, 3, 4, 0.0);
         let inputs = Initializer::new(6).normal(&[6, 3, 3], 2.0);
         let lengths = [6, 4, 1];
-        let (outputs, state) = lstm.forward_to_lengths(&inputs, &lengths, false);
+        let (outputs, state) = lstm.forward_to_lengths(&inputs, &lengths, false).unwrap();
         let (packed, sizes) = inputs.internal_pack_padded_sequence(&Tensor::from_slice(&lengths), false);
         let names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
         let weights = store.variables();
@@ -280,7 +281,7 @@ mod tests {
             let (_store, model) = model(&config);
             let all = batch(0..4);
             let forced = model.logits(&all, false).unwrap().split_with_sizes(all.reply_lengths.as_slice(), 0);
-            let mut state = model.start(&Batch::histories(&HISTORIES, SPECIAL, Device::Cpu));
+            let mut state = model.start(&Batch::histories(&HISTORIES, SPECIAL, Device::Cpu)).unwrap();
             // Rows in another order, one twice, as beam search and finished rows leave them.
             let rows = [1i64, 1, 0];
             state.select(&Tensor::from_slice(&rows));
@@ -389,6 +390,16 @@ mod tests {
         }
         let error = model.set_embeddings(&values[1..]).unwrap_err().to_string();
         assert_eq!(error, "the embedding matrix has 101 values, but 17 tokens of width 6 need 102");
+    }
+
+    #[test]
+    fn what_libtorch_cannot_compute_is_an_error() {
+        let (_store, model) = model(&config(SharedEmbeddings::None, Attention::General));
+        // It has no float16 on the processor.
+        let _autocast = Autocast::begin(Precision::Float16, Device::Cpu);
+        let error = model.logits(&batch(0..4), true).unwrap_err().to_string();
+        assert!(error.starts_with("the model could not be evaluated: libtorch: "), "{error}");
+        assert_eq!(error.lines().count(), 1);
     }
 
     #[test]

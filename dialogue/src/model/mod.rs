@@ -84,7 +84,10 @@ pub trait ReplyModel {
     }
 
     /// Reads the histories of a batch, without dropout, and stands ready to decode one row for each.
-    fn start<'a>(&'a self, histories: &Batch) -> Box<dyn DecoderState + 'a>;
+    ///
+    /// # Errors
+    /// [`ModelError::Forward`] when the model cannot be evaluated.
+    fn start<'a>(&'a self, histories: &Batch) -> Result<Box<dyn DecoderState + 'a>, ModelError>;
 
     /// Number of token types, the width of the logits.
     fn vocabulary_len(&self) -> usize;

@@ -1,7 +1,8 @@
 //! Stacked LSTM layers (Hochreiter and Schmidhuber, 1997) over libtorch's fused kernels.
 
-use tch::{Kind, Tensor, nn};
+use tch::{Kind, TchError, Tensor, nn};
 
+use super::ModelError;
 use super::init::Initializer;
 
 /// Hidden and cell state of every layer, each `[layers, batch, hidden]`.
@@ -70,11 +71,15 @@ impl Lstm {
     /// # Shapes
     /// - `inputs`: `[time, batch, input]`
     /// - output: `[time, batch, hidden]`
-    pub(super) fn forward(&self, inputs: &Tensor, state: &State, train: bool) -> Tensor {
+    ///
+    /// # Errors
+    /// [`ModelError::Forward`], where libtorch has no kernel for the inputs.
+    pub(super) fn forward(&self, inputs: &Tensor, state: &State, train: bool) -> Result<Tensor, ModelError> {
         let parameters: Vec<Tensor> = self.layers.iter().flat_map(Layer::shallow_clone).collect();
         let state = [state.hidden.shallow_clone(), state.cell.shallow_clone()];
         let layers = self.layers.len() as i64;
-        inputs.lstm(&state, &parameters, true, layers, self.dropout, train, false, false).0
+        let made = inputs.f_lstm(&state, &parameters, true, layers, self.dropout, train, false, false);
+        Ok(made.map_err(failed)?.0)
     }
 
     /// The output of the last layer at every step, from a zero state, and the state of each row after its own last step.
@@ -82,7 +87,15 @@ impl Lstm {
     /// # Shapes
     /// - `inputs`: `[time, batch, input]`; `lengths`: at least 1 each
     /// - output: `[time, batch, hidden]`, meaningless after the end of a row
-    pub(super) fn forward_to_lengths(&self, inputs: &Tensor, lengths: &[i64], train: bool) -> (Tensor, State) {
+    ///
+    /// # Errors
+    /// As [`Lstm::forward`].
+    pub(super) fn forward_to_lengths(
+        &self,
+        inputs: &Tensor,
+        lengths: &[i64],
+        train: bool,
+    ) -> Result<(Tensor, State), ModelError> {
         let (time, batch) = (inputs.size()[0], inputs.size()[1]);
         let device = inputs.device();
         let padded = lengths.iter().any(|&length| length < time);
@@ -109,12 +122,13 @@ impl Lstm {
                 states = Tensor::cat(&[&states, &ended], 2);
             }
             let start = [zeros.shallow_clone(), zeros.shallow_clone()];
-            let (outputs, _, last_cell) = states.lstm(&start, &parameters, true, 1, 0.0, train, false, false);
+            let made = states.f_lstm(&start, &parameters, true, 1, 0.0, train, false, false);
+            let (outputs, _, last_cell) = made.map_err(failed)?;
             hidden.push(outputs.gather(0, &last, false));
             cell.push(last_cell);
             states = outputs;
         }
-        (states, State { hidden: Tensor::cat(&hidden, 0), cell: Tensor::cat(&cell, 0) })
+        Ok((states, State { hidden: Tensor::cat(&hidden, 0), cell: Tensor::cat(&cell, 0) }))
     }
 
     /// The weights `[4·hidden, 1]` of the column that makes a cell keep its value.
@@ -131,19 +145,28 @@ impl Lstm {
     /// # Shapes
     /// - `input`: `[batch, input]`
     /// - output: `[batch, hidden]`
-    pub(super) fn step(&self, input: &Tensor, state: &mut State) -> Tensor {
+    ///
+    /// # Errors
+    /// As [`Lstm::forward`]; `state` is then as it was.
+    pub(super) fn step(&self, input: &Tensor, state: &mut State) -> Result<Tensor, ModelError> {
         let (mut output, mut hidden, mut cell) = (input.shallow_clone(), Vec::new(), Vec::new());
         for (layer, index) in self.layers.iter().zip(0..) {
             let [weight_ih, weight_hh, bias_ih, bias_hh] = &layer.parameters;
             // The fused kernel would rearrange its weights at every call, which costs more than a step.
             let previous = [state.hidden.get(index), state.cell.get(index)];
-            let (new_hidden, new_cell) =
-                output.lstm_cell(&previous.each_ref(), weight_ih, weight_hh, Some(bias_ih), Some(bias_hh));
+            let made = output.f_lstm_cell(&previous.each_ref(), weight_ih, weight_hh, Some(bias_ih), Some(bias_hh));
+            let (new_hidden, new_cell) = made.map_err(failed)?;
             output = new_hidden.shallow_clone();
             hidden.push(new_hidden);
             cell.push(new_cell);
         }
         *state = State { hidden: Tensor::stack(&hidden, 0), cell: Tensor::stack(&cell, 0) };
-        output
+        Ok(output)
     }
+}
+
+/// libtorch's messages go on with stack traces.
+fn failed(error: TchError) -> ModelError {
+    let text = error.to_string();
+    ModelError::Forward(format!("libtorch: {}", text.lines().next().unwrap_or_default()))
 }

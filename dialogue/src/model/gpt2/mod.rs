@@ -142,8 +142,8 @@ impl ReplyModel for Gpt2Model {
         Ok(self.project(&states.flatten(0, 1).index_select(0, &Tensor::from_slice(&scored).to_device(device))))
     }
 
-    fn start<'a>(&'a self, histories: &Batch) -> Box<dyn DecoderState + 'a> {
-        Box::new(Decoding::new(self, histories))
+    fn start<'a>(&'a self, histories: &Batch) -> Result<Box<dyn DecoderState + 'a>, ModelError> {
+        Ok(Box::new(Decoding::new(self, histories)))
     }
 
     fn vocabulary_len(&self) -> usize {

@@ -56,7 +56,7 @@ fn cached_steps_equal_teacher_forcing() {
     let (_store, model) = model(&config());
     let all = batch(0..4);
     let forced = model.logits(&all, false).unwrap().split_with_sizes(all.reply_lengths.as_slice(), 0);
-    let mut state = model.start(&Batch::histories(&HISTORIES, SPECIAL, Device::Cpu));
+    let mut state = model.start(&Batch::histories(&HISTORIES, SPECIAL, Device::Cpu)).unwrap();
     let rows = [1i64, 1, 0];
     state.select(&Tensor::from_slice(&rows));
     let mut last = Tensor::from_slice(&[1i64; 3]);
@@ -79,7 +79,7 @@ fn a_row_that_outgrows_the_positions_does_not_disturb_the_others() {
     let steps = 16;
     let fed = |step: i64| 3 + (step * 5) % 13;
     let run = |histories: &[&[u32]]| {
-        let mut state = model.start(&Batch::histories(histories, SPECIAL, Device::Cpu));
+        let mut state = model.start(&Batch::histories(histories, SPECIAL, Device::Cpu)).unwrap();
         let rows = histories.len() as i64;
         let logits: Vec<Tensor> = (0..steps)
             .map(|step| state.step(&Tensor::full([rows], fed(step), (Kind::Int64, Device::Cpu))).unwrap())
