@@ -15,7 +15,7 @@ Usage: cargo xtask COMMAND
   doctor                    what the toolkit needs, what was found, what to do
   test [ARGS]               set up if needed, build everything, run the whole test
                             suite; ARGS go to `cargo test`
-  soak [ARGS]               the long tests: hundreds of kills of every task's training, a
+  soak [ARGS]               the long tests: every task's training killed at 20 moments, a
                             disk that is full; ARGS go to the test program
   install [ARGS]            `cargo install` of the toolkit with every loss plugin beside
                             it (bin/toolkit, lib/toolkit/); ARGS go to cargo install:
