@@ -65,6 +65,8 @@ struct Worker {
     rank: usize,
     child: Child,
     status: Option<ExitStatus>,
+    /// Whether it was killed from here, since it did not notice that another had gone.
+    killed: bool,
     /// What it says on stderr, but for the first, which says it to the user.
     said: Option<JoinHandle<String>>,
 }
@@ -129,7 +131,7 @@ fn start(verb: &str, args: &[OsString], processes: usize) -> anyhow::Result<Vec<
                 String::from_utf8_lossy(&text).into_owned()
             })
         });
-        workers.push(Worker { rank, child, status: None, said });
+        workers.push(Worker { rank, child, status: None, killed: false, said });
     }
     Ok(workers)
 }
@@ -146,7 +148,10 @@ fn end(workers: &mut [Worker]) -> std::io::Result<()> {
             return Ok(());
         }
         if start.elapsed() > GRACE {
-            workers.iter().for_each(|worker| worker.signal(libc::SIGKILL));
+            for worker in workers.iter_mut().filter(|worker| worker.status.is_none()) {
+                worker.signal(libc::SIGKILL);
+                worker.killed = true;
+            }
         }
         std::thread::sleep(LOOK);
     }
@@ -159,8 +164,8 @@ fn blame(workers: Vec<Worker>) -> anyhow::Error {
     for worker in workers {
         let said = worker.said.and_then(|said| said.join().ok()).unwrap_or_default();
         let Some(status) = worker.status.filter(|status| !status.success()) else { continue };
-        // One that lost the others is not the one at fault.
-        let lost = status.code() == Some(i32::from(LOST));
+        // One that lost the others is not the one at fault, nor is one that did not notice.
+        let lost = worker.killed || status.code() == Some(i32::from(LOST));
         ends.push((lost, worker.rank, status, said));
     }
     ends.sort_by_key(|(lost, rank, ..)| (*lost, *rank));
@@ -171,7 +176,10 @@ fn blame(workers: Vec<Worker>) -> anyhow::Error {
     eprint!("{said}");
     match (status.signal(), status.code()) {
         (Some(signal), _) => {
-            anyhow::anyhow!("process {rank} of {count} was ended by signal {signal}; go on with --run and --resume")
+            anyhow::anyhow!(
+                "process {rank} of {count} was ended by signal {signal}; the run goes on from its last checkpoint, if it has \
+                 one, with --run and --resume"
+            )
         }
         (None, code) => {
             eprintln!("process {rank} of {count} said so");

@@ -242,7 +242,7 @@ fn messages_get_replies_from_files_and_in_talk() {
     assert_eq!(replies.lines().count(), 3);
     // The same as conversations: one of a message, one whose last message nobody has answered.
     let turns = [r#"["hello , what do you feed ?"]"#, r#"["hello , what do you feed ?", "cows .", "and you ?"]"#];
-    lab.write("messages.jsonl", &turns.map(|turns| format!("{{\"turns\": {turns}}}\n")).concat());
+    lab.write("messages.jsonl", turns.map(|turns| format!("{{\"turns\": {turns}}}\n")).concat());
     let told = succeeds(&mut lab.toolkit(&["dialogue", "generate", "run", "--input", "messages.jsonl"]));
     let first = replies.lines().next();
     assert_eq!(told.lines().count(), 3);

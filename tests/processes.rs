@@ -103,6 +103,26 @@ fn a_process_that_dies_takes_the_run_down_which_goes_on_with_another_number() {
 }
 
 #[test]
+fn a_process_that_does_not_notice_is_not_the_one_at_fault() {
+    let lab = Lab::new();
+    let flags = ["--processes", "2", "--epochs", "1000000", "--checkpoint-every", "1"];
+    let mut child = lab.start("run", &[&EXACT[..], &flags].concat());
+    let start = Instant::now();
+    while !lab.path("run/checkpoints/previous.safetensors").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint in a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The first is busy for ever, the second dies.
+    for (signal, rank) in [("-STOP", 0), ("-KILL", 1)] {
+        let worker = worker_of(child.id(), rank).unwrap().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &worker]).status().unwrap().success());
+    }
+    let (code, message) = child.wait_with_output_of();
+    assert_eq!(code, Some(1), "{message}");
+    contains(&message, &["process 1 of 2 was ended by signal 9"]);
+}
+
+#[test]
 fn ctrl_c_stops_all_processes_and_is_told_once() {
     let lab = Lab::new();
     // Asked for in a file, which the processes read too.
