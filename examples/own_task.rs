@@ -17,8 +17,8 @@ use imbalance_train::heads::{HeadOptions, softmax_loss_with};
 use imbalance_train::order::shuffled_batches;
 use imbalance_train::seeding::seed_libtorch;
 use imbalance_train::{
-    BatchLoss, Compute, Goal, Group, Interrupt, LossPhase, Manifest, Outcome, RunRequest, Step, Stream, Task,
-    TrainError, TrainFlags, fit,
+    BatchLoss, Compute, Goal, Group, Interrupt, LossPhase, Manifest, Outcome, RunFolder, RunRequest, Step, Stream,
+    Task, TrainError, TrainFlags, fit,
 };
 use tch::nn::{self, Module, VarStore};
 use tch::{Kind, Tensor};
@@ -112,7 +112,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut flags = Args::parse().train;
     // A run folder that is there is gone on with.
     flags.run = flags.run.or_else(|| Some("runs/own-task".into()));
-    flags.resume |= flags.run.as_ref().is_some_and(|run| run.join("checkpoints/last.safetensors").exists());
+    flags.resume |= flags.run.as_ref().is_some_and(|run| RunFolder::resumable(run));
     let compute = Compute::open(&flags)?;
 
     seed_libtorch(flags.seed, Stream::Weights, 0);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use imbalance_train::Interrupt;
+use imbalance_train::{Interrupt, RunFolder};
 
 /// How such a training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +52,7 @@ pub fn training(verb: &str, args: &[OsString], folder: &Path, there: There) -> a
     let program = std::env::current_exe().context("the program cannot find itself")?;
     let mut process = Command::new(program);
     process.arg(verb).args(args).arg("--run").arg(folder).stdout(Stdio::null());
-    // A kill between two renames, or a damaged file that was set aside, leaves the one before alone.
-    let checkpoint = |name| folder.join("checkpoints").join(name).exists();
-    if there == There::GoesOn && ["last.safetensors", "previous.safetensors"].into_iter().any(checkpoint) {
+    if there == There::GoesOn && RunFolder::resumable(folder) {
         process.arg("--resume");
     } else if folder.exists() {
         process.arg("--overwrite");

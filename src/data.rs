@@ -218,7 +218,7 @@ fn describe(matches: &ArgMatches) -> anyhow::Result<()> {
     let options = LoadOptions {
         images: matches.get_one::<PathBuf>("images").cloned(),
         allow_empty_classes: matches.get_flag("allow-empty-classes"),
-        seed: 0,
+        ..LoadOptions::default()
     };
     let data = matches.get_one::<PathBuf>("data").map(PathBuf::as_path);
     let set = ImageSet::load_with(kind, data, &options).map_err(|error| match error {

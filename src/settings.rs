@@ -11,8 +11,19 @@ const CONFIG: &str = "config.toml";
 /// Settings that do not change what a run's numbers are of: how it was watched and spread.
 const FREE: [&str; 4] = ["threads", "loader-threads", "log-every", "checkpoint-every"];
 /// Files and folders, of which only the last name counts: they may have been moved.
-const PATHS: [&str; 8] =
-    ["data", "images", "weights", "glove", "train-images", "val-images", "train-annotations", "val-annotations"];
+const PATHS: [&str; 11] = [
+    "data",
+    "images",
+    "weights",
+    "train-list",
+    "test-list",
+    "val-list",
+    "glove",
+    "train-images",
+    "val-images",
+    "train-annotations",
+    "val-annotations",
+];
 
 /// Every setting that `args` of `toolkit VERB` come to.
 ///
@@ -131,10 +142,19 @@ mod tests {
     #[test]
     fn flags_without_a_default_are_optional() {
         let command = crate::vision::command();
-        for key in ["largest-class", "weights", "freeze", "layer-lr", "defer-sampler", "stage-lr", "cosine-scale"] {
+        for key in [
+            "largest-class",
+            "train-list",
+            "weights",
+            "freeze",
+            "layer-lr",
+            "defer-sampler",
+            "stage-lr",
+            "cosine-scale",
+        ] {
             assert!(is_optional(&command, key), "{key}");
         }
-        for key in ["epochs", "groups", "nesterov", "unknown"] {
+        for key in ["dataset", "epochs", "groups", "nesterov", "unknown"] {
             assert!(!is_optional(&command, key), "{key}");
         }
     }

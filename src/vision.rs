@@ -16,7 +16,7 @@ use crate::sweep;
 const FRONT_END: FrontEnd = FrontEnd {
     verb: "vision",
     recipes: &RECIPES,
-    default_recipe: |given| match given("dataset").as_deref() {
+    default_recipe: |given| match given("dataset").or_else(|| given("train-list").map(|_| "list".into())).as_deref() {
         Some("cifar-10") => "cifar-10-lt",
         Some("cifar-100") => "cifar-100-lt",
         Some("inaturalist-2018") => "inaturalist-2018",
@@ -24,8 +24,9 @@ const FRONT_END: FrontEnd = FrontEnd {
         Some(_) => "imagenet-lt",
     },
     head: Head::Softmax,
-    paths: &["data", "images", "weights"],
-    undoes: &[("groups", "group-classes")],
+    paths: &["data", "images", "weights", "train-list", "test-list", "val-list"],
+    // Lists are a data set of their own.
+    undoes: &[("groups", "group-classes"), ("train-list", "dataset")],
     command,
 };
 

@@ -2,6 +2,9 @@
 
 mod support;
 
+#[cfg(feature = "training")]
+use std::path::Path;
+
 use support::{contains, fails, succeeds, toolkit};
 
 #[test]
@@ -37,6 +40,21 @@ fn both_losses_of_a_training_have_their_flags() {
     let help = succeeds(toolkit().args(["dialogue", "--loss", "eureka", "--base-loss", "focal", "--help"]));
     contains(&help, &["Loss eureka:", "--beta", "Loss focal:", "--base-gamma", "--recipe", "--resume"]);
     assert!(!help.contains("--base-beta") && !help.contains("--gamma"));
+}
+
+/// No parameter of a loss that comes with the toolkit has the name of a task's own flag, for the loss or the base loss.
+#[cfg(feature = "training")]
+#[test]
+fn every_task_takes_the_flags_of_every_loss() {
+    let plugins = support::every_plugin();
+    for id in support::entries(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/plugins"))) {
+        let id = id.to_str().unwrap();
+        for task in ["dialogue", "vision", "detection"] {
+            let mut command = toolkit();
+            command.args([task, "--loss", id, "--base-loss", id, "--help", "--plugin-dir"]);
+            contains(&succeeds(command.arg(plugins.path())), &[&format!("Usage: toolkit {task} ")]);
+        }
+    }
 }
 
 #[test]

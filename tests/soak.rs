@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use imbalance_train::RunFolder;
 use support::{process, program, succeeds, toolkit};
 
 /// How often each task's training is killed.
@@ -119,8 +120,7 @@ fn kills_at_random_moments_change_nothing_in_any_task() {
         let half: PathBuf = run.join("checkpoints/.last.safetensors.tmp");
         let (mut kills, mut halves) = (0, 0);
         while kills < KILLS {
-            let resumes = run.join("checkpoints/last.safetensors").exists();
-            let more = if resumes { "--resume" } else { "--overwrite" };
+            let more = if RunFolder::resumable(&run) { "--resume" } else { "--overwrite" };
             let arguments = [arguments(task, flags, "killed"), vec![more]].concat();
             let mut child = start(folder.path(), &arguments);
             let begun = Instant::now();
@@ -150,8 +150,7 @@ fn kills_at_random_moments_change_nothing_in_any_task() {
             kills += 1;
             halves += usize::from(half.exists());
         }
-        let resumes = run.join("checkpoints/last.safetensors").exists();
-        let more = if resumes { "--resume" } else { "--overwrite" };
+        let more = if RunFolder::resumable(&run) { "--resume" } else { "--overwrite" };
         succeeds(toolkit().current_dir(folder.path()).args(arguments(task, flags, "killed")).arg(more));
         println!("{task}: {kills} kills, {halves} of them in the middle of a checkpoint");
         assert!(products(&folder.path().join("whole")) == products(&run), "{task} differs");

@@ -130,6 +130,12 @@ fn a_run_is_scored_drawn_and_used() {
     assert_eq!(json(&mut lab.verb(&exported))["all"], results["scores"]["all"]);
     let message = fails(&mut lab.verb(&["evaluate", "model.safetensors"]), 2);
     contains(&message, &["exported model", "--dataset"]);
+    let own = ["evaluate", "run", "--checkpoint", "run/model.safetensors", "--json"];
+    assert_eq!(json(&mut lab.verb(&own))["all"], results["scores"]["all"]);
+    let words = ["evaluate", "model.safetensors", "--checkpoint", "run/model.safetensors"];
+    contains(&fails(&mut lab.verb(&words), 2), &["--checkpoint run/model.safetensors is for a run folder"]);
+
+    weights_are_accounted_for(&lab);
 
     other_classes_are_not_scored(&lab);
 
@@ -142,6 +148,23 @@ fn a_run_is_scored_drawn_and_used() {
     contains(&said, &["\nrun ", "\nagain/run "]);
     let pictures = ["class-accuracy", "confusion-again-run", "confusion-run", "curves", "gap", "likelihood"];
     assert_eq!(files(&lab.path("pictures")), pictures.map(|name| format!("{name}.png")));
+}
+
+/// `model.safetensors` as the start of another training.
+fn weights_are_accounted_for(lab: &Lab) {
+    let flags = ["--weights", "model.safetensors", "--epochs", "1"];
+    succeeds(&mut lab.train("tuned", &flags));
+    let report = String::from_utf8(lab.bytes("tuned/weights.txt")).unwrap();
+    contains(&report, &["model.safetensors: ", "\nloaded:\n  bn1.bias\n", "\n  fc.weight\n"]);
+    let hash = imbalance_train::manifest::sha256_file(&lab.path("model.safetensors")).unwrap();
+    let data = lab.json("tuned/manifest.json")["data"].clone();
+    assert!(data.as_object().unwrap().values().any(|value| *value == hash), "{data}");
+    let message = fails(&mut lab.train("other", &[&flags[..], &["--model", "resnet-18"]].concat()), 1);
+    contains(
+        &message,
+        &["model.safetensors: weights of another model: `bn1.bias` is [16] there and [64] in this model"],
+    );
+    assert!(!lab.path("other").exists());
 }
 
 /// `model.safetensors` of generated images on others.
@@ -263,6 +286,7 @@ fn a_sweep_has_one_table_and_trains_nothing_twice() {
     // All values are looked at first.
     let message = fails(&mut lab.train("none", &["--sweep", "lr=0.1,fast"]), 2);
     contains(&message, &["--sweep lr=fast: invalid value 'fast' for '--lr"]);
+    contains(&fails(&mut lab.train("none", &["--sweep", "no-flag=1,2"]), 2), &["--sweep no-flag=1: ", "'--no-flag'"]);
     assert!(!lab.path("none").exists());
 }
 
@@ -299,13 +323,93 @@ fn images_that_cannot_be_used_are_counted() {
         std::fs::create_dir_all(lab.path("images").join(folder)).unwrap();
         std::fs::copy(IMAGE, lab.path("images").join(folder).join("a.jpg")).unwrap();
     }
-    std::fs::write(lab.path("images/train/cat/b.jpg"), "no picture").unwrap();
+    for file in ["images/test/dog/b.jpg", "images/train/cat/b.jpg"] {
+        std::fs::write(lab.path(file), "no picture").unwrap();
+    }
     let data =
         ["--dataset", "folder", "--data", "images", "--augment", "imagenet", "--on-bad-image", "skip", "--run", "run"];
     let flags = ["--model", "resnet-32", "--epochs", "2", "--batch-size", "2", "--threads", "1", "--lr", "0.01"];
     succeeds(&mut lab.verb(&[&data[..], &flags].concat()));
-    // In both epochs and in the evaluation of the training images.
-    assert_eq!(lab.json("run/results.json")["skipped"], serde_json::json!([["images/train/cat/b.jpg", 3]]));
+    // In both epochs and in the evaluation of the training images; after each epoch, and by the last and the best model.
+    let counted = serde_json::json!([["images/test/dog/b.jpg", 4], ["images/train/cat/b.jpg", 3]]);
+    assert_eq!(lab.json("run/results.json")["skipped"], counted);
+}
+
+#[test]
+fn lists_of_any_name_are_trained_on() {
+    let lab = Lab::new();
+    for class in ["cat", "dog"] {
+        std::fs::create_dir_all(lab.path("pictures").join(class)).unwrap();
+        std::fs::copy(IMAGE, lab.path("pictures").join(class).join("a.jpg")).unwrap();
+    }
+    std::fs::write(lab.path("pictures/dog/bad.jpg"), "no picture").unwrap();
+    let list = "cat/a.jpg 0\ncat/gone.jpg 0\ndog/a.jpg 1\ndog/bad.jpg 1\n";
+    std::fs::write(lab.path("mine.txt"), list).unwrap();
+    std::fs::write(lab.path("other.list"), list).unwrap();
+    let flags = ["--model", "resnet-32", "--epochs", "1", "--batch-size", "4", "--threads", "1", "--lr", "0.01"];
+    let images = ["--images", "pictures", "--run", "run"];
+    let train = |data: &[&str]| lab.verb(&[&flags[..], &images, data].concat());
+    let lists = ["--train-list", "mine.txt", "--test-list", "other.list"];
+    contains(&fails(&mut train(&lists), 1), &["mine.txt:2: no image pictures/cat/gone.jpg; 1 of the 4 images"]);
+
+    let skip = [&lists[..], &["--on-bad-image", "skip"]].concat();
+    succeeds(&mut train(&skip));
+    let results = lab.json("run/results.json");
+    assert_eq!((&results["dataset"], &results["train_counts"]), (&"list".into(), &serde_json::json!([1, 2])));
+    // Missing in both lists; trained on once, and evaluated with the training images and thrice with the test images.
+    let counted = serde_json::json!([["pictures/cat/gone.jpg", 2], ["pictures/dog/bad.jpg", 5]]);
+    assert_eq!(results["skipped"], counted);
+
+    let output = lab.verb(&["evaluate", "run", "--on-bad-image", "skip", "--json"]).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    let scores: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{message}"));
+    assert_eq!((&scores["images"], &scores["all"]), (&2.into(), &results["scores"]["all"]));
+    assert_eq!(scores["skipped"].as_array().unwrap().len(), 2);
+    contains(&scores["skipped"][1]["fault"].to_string(), &["neither JPEG nor PNG"]);
+    contains(&message, &["pictures/cat/gone.jpg: is not there; it is left out", "pictures/dog/bad.jpg: starts with"]);
+
+    // From elsewhere, where only the settings that were stored say where the images are.
+    let mut again = toolkit();
+    again.args(["vision", "--resume", "--quiet", "--run"]).arg(lab.path("run")).current_dir("/");
+    succeeds(&mut again);
+
+    std::fs::write(lab.path("bad.list"), "dog/bad.jpg 1\ndog/bad.jpg 0\n").unwrap();
+    let bad = ["--train-list", "bad.list", "--test-list", "other.list", "--on-bad-image", "skip", "--run", "bad"];
+    contains(&fails(&mut train(&bad), 1), &["dog/bad.jpg: starts with", "of 2 training images none can be used"]);
+    assert!(!lab.path("bad").exists());
+    std::fs::write(lab.path("high.list"), "cat/a.jpg 0\ndog/a.jpg 7\ndog/a.jpg 7\n").unwrap();
+    let high = ["--train-list", "mine.txt", "--test-list", "high.list", "--on-bad-image", "skip", "--run", "bad"];
+    contains(&fails(&mut train(&high), 1), &["class 2 (2) has no", "0 to 7 (the label in high.list:2)"]);
+    for (data, parts) in [
+        (&["--train-list", "mine.txt"][..], ["--train-list mine.txt", "--test-list FILE"]),
+        (&["--test-list", "other.list"], ["--test-list other.list", "--train-list FILE"]),
+        (&["--val-list", "other.list"], ["--val-list other.list", "--train-list FILE"]),
+        (&[&lists[..], &["--dataset", "folder"]].concat(), ["--dataset list", "not folder"]),
+        (&[&lists[..], &["--data", "pictures"]].concat(), ["--data pictures", "--images"]),
+    ] {
+        contains(&fails(&mut train(data), 2), &parts);
+    }
+}
+
+#[test]
+fn a_finished_run_that_goes_on_is_not_finished() {
+    let lab = Lab::new();
+    succeeds(&mut lab.train("run", &["--epochs", "1"]));
+    let mut command = support::process(&support::program());
+    command.args(["vision", "--run", "run", "--resume", "--epochs", "200", "--checkpoint-every", "1", "--quiet"]);
+    command.current_dir(lab.folder.path()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let began = std::time::Instant::now();
+    let results = lab.path("run/results.json");
+    while results.exists() && began.elapsed().as_secs() < 120 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let there = results.exists();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!there, "the results of one epoch are beside the settings of 200");
+    let config = String::from_utf8(lab.bytes("run/config.toml")).unwrap();
+    contains(&config, &["\nepochs = 200\n"]);
 }
 
 #[test]
@@ -330,7 +434,7 @@ fn bad_input_is_named() {
     contains(&message(&["--sweep", "run=a,b"], 2), &["--sweep run=a,b", "no setting of a training"]);
     contains(&message(&["--method", "deferred"], 2), &["--method deferred", "--defer-epochs"]);
     contains(&message(&["--method", "deferred", "--defer-epochs", "1"], 2), &["neither the loss nor the sampler"]);
-    contains(&message(&["--tau", "0.5"], 2), &["--tau 0.5", "tau-norm"]);
+    contains(&message(&["--norm-tau", "0.5"], 2), &["--norm-tau 0.5", "tau-norm"]);
     contains(&message(&["--method", "bbn", "--sampler", "reversed"], 2), &["--method bbn", "--sampler"]);
     contains(&message(&["--method", "lws", "--normalised-classifier", "yes"], 2), &["lws", "normalised"]);
     contains(&message(&["--hold-out", "5"], 1), &["5", "at least one must be left"]);

@@ -27,7 +27,7 @@ use crate::flags::DetectionFlags;
 use crate::histogram::{Matching, add_scores};
 use crate::model::{ClassView, ImageTargets, MatchOptions, NormaliserState, RetinaNet, Targets};
 use crate::pictures::{self, Counted, Shown};
-use crate::saved::{ModelFile, NamedCategory, write_json};
+use crate::saved::{ModelFile, NamedCategory};
 use crate::schedule::{BatchScale, Rounds, drops_after};
 use crate::sets::{Sets, ground_truth};
 use crate::task::{DetectionTask, Evaluate, Loading};
@@ -362,7 +362,7 @@ impl Prepared {
             train_scores,
             skipped: skipped.into_iter().map(|one| (one.file, one.fault.to_string())).collect(),
         };
-        write_json(&run.path().join(RESULTS), &results)?;
+        run.write_results(&results)?;
         let counted = Counted {
             train_images: Some(results.train_images.clone()),
             anchor_scores: Some(results.anchor_scores.clone()),

@@ -81,11 +81,10 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
 /// # Errors
 /// Arguments that are wrong, or losses that are not there, with the row.
 pub fn check(plan: &Plan, every: bool) -> anyhow::Result<()> {
-    let due = |training: &Training, missing: &[String]| missing.is_empty() && !child::is_finished(&training.folder);
-    let mut checked = all(plan).into_iter().filter(|(_, training, missing)| every || due(training, missing));
-    checked.try_for_each(|(row, training, _)| {
-        let name = format!("{} {row}", plan.spec.name);
-        settings::check(plan.task().verb(), &training.args, name.trim_end())
+    let due = |line: &Line<'_>| line.missing.is_empty() && !child::is_finished(&line.training.folder);
+    all(plan).iter().filter(|line| every || due(line)).try_for_each(|line| {
+        let name = format!("{} {}", plan.spec.name, line.row());
+        settings::check(plan.task().verb(), &line.training.args, name.trim_end())
     })
 }
 
@@ -97,20 +96,24 @@ pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
     let lines = all(plan);
     let mut out = std::io::stdout().lock();
     if as_json {
-        let trainings = lines.iter().map(|(row, training, missing)| {
-            let args: Vec<_> = words(plan, training);
-            let (folder, finished) = (&training.folder, child::is_finished(&training.folder));
-            json!({"row": row, "seed": training.seed, "folder": folder, "finished": finished, "missing": missing, "command": args})
+        let trainings = lines.iter().map(|line| {
+            let Training { folder, seed, .. } = line.training;
+            let others: Vec<&str> = line.rows.iter().skip(1).copied().collect();
+            json!({
+                "row": line.row(), "shared_with": others, "seed": seed, "folder": folder,
+                "finished": child::is_finished(folder), "missing": line.missing, "command": words(plan, line.training),
+            })
         });
         let trainings = trainings.collect::<Vec<_>>();
+        let comparable = plan.comparable && plan.missing.is_empty();
         let all = json!({
-            "name": plan.spec.name, "scale": plan.scale, "comparable": plan.comparable, "differs": plan.differs,
+            "name": plan.spec.name, "scale": plan.scale, "comparable": comparable, "differs": plan.differs,
             "missing": plan.missing, "trainings": trainings,
         });
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
         return Ok(());
     }
-    for (_, training, missing) in &lines {
+    for Line { training, missing, .. } in &lines {
         let state = match missing {
             _ if child::is_finished(&training.folder) => "# finished: ".to_owned(),
             [] => String::new(),
@@ -132,20 +135,42 @@ pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Row, training and missing data of all that is chosen, in order.
-fn all(plan: &Plan) -> Vec<(&str, &Training, &[String])> {
+/// A training of a plan.
+struct Line<'a> {
+    /// The rows that it is of; none for what all rows start from.
+    rows: Vec<&'a str>,
+    training: &'a Training,
+    /// Data that it needs and that are not there.
+    missing: &'a [String],
+}
+
+impl<'a> Line<'a> {
+    /// The row that it is told as.
+    fn row(&self) -> &'a str {
+        self.rows.first().copied().unwrap_or_default()
+    }
+}
+
+/// All that is chosen, each training once, in order.
+fn all(plan: &Plan) -> Vec<Line<'_>> {
     let groups = || plan.groups.iter().filter(|group| group.chosen);
     // A figure of data alone has nothing to train.
     if plan.spec.trains_nothing() {
         return Vec::new();
     }
     let ready = groups().any(|group| group.missing.is_empty());
-    let prepare = plan.prepare.iter().filter(|_| ready).map(|training| ("", training, [].as_slice()));
-    let of_rows = groups().flat_map(|group| {
+    let prepare = plan.prepare.iter().filter(|_| ready);
+    let mut lines: Vec<Line<'_>> = prepare.map(|training| Line { rows: Vec::new(), training, missing: &[] }).collect();
+    for group in groups() {
         let row = plan.spec.rows[group.row].id.as_str();
-        group.trainings.iter().map(move |training| (row, training, group.missing.as_slice()))
-    });
-    prepare.chain(of_rows).collect()
+        for training in &group.trainings {
+            match lines.iter_mut().find(|line| line.training.folder == training.folder) {
+                Some(line) => line.rows.push(row),
+                None => lines.push(Line { rows: vec![row], training, missing: &group.missing }),
+            }
+        }
+    }
+    lines
 }
 
 /// The command line of a training, quoted where a shell would need it.

@@ -1,6 +1,6 @@
 //! From a table and the flags to the trainings that it takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub struct Plan {
     pub missing: Vec<Missing>,
     /// What differs from the paper's setting, a sentence's part each.
     pub differs: Vec<String>,
-    /// Whether the numbers can be compared with the paper's: its settings and its data.
+    /// Whether the numbers can be compared with the paper's as far as the settings and the data that are there say.
     pub comparable: bool,
     /// The data that are there, by id.
     pub found: BTreeMap<String, Found>,
@@ -113,13 +113,15 @@ impl Plan {
         Ok(Self { spec, scale, runs, output, prepare, groups, missing, differs, comparable, found })
     }
 
-    /// The trainings that can be run, the first seed of every row before the second of any: a whole table soon.
+    /// The trainings that can be run, each once, the first seed of every row before the second of any: a whole table soon.
     pub fn trainings(&self) -> Vec<(&Group, &Training)> {
         let trains = !self.spec.trains_nothing();
         let ready = || self.groups.iter().filter(move |group| trains && group.chosen && group.missing.is_empty());
         let most = ready().map(|group| group.trainings.len()).max().unwrap_or(0);
         let at = |at: usize| ready().filter_map(move |group| Some((group, group.trainings.get(at)?)));
-        (0..most).flat_map(at).collect()
+        // Rows may share a training.
+        let mut folders = HashSet::new();
+        (0..most).flat_map(at).filter(|(_, training)| folders.insert(&training.folder)).collect()
     }
 
     /// The subcommand of the rows.
@@ -288,6 +290,27 @@ mod tests {
             plan.groups.iter().find(of).unwrap().trainings[0].folder.clone()
         };
         assert_eq!(folder("ldam-cb-deferred-zhou"), folder("ldam-cb-deferred"));
+    }
+
+    #[test]
+    fn a_training_that_rows_share_is_made_once() {
+        let data = tempfile::tempdir().unwrap();
+        let lists = data.path().join("inaturalist-2018");
+        std::fs::create_dir(&lists).unwrap();
+        for list in ["iNaturalist18_train.txt", "iNaturalist18_val.txt"] {
+            std::fs::write(lists.join(list), "").unwrap();
+        }
+        let trainings = |options: Options| {
+            let plan = plan("table-7", Options { data: Some(data.path().into()), ..options });
+            let rows = plan.trainings().into_iter().map(|(group, _)| plan.spec.rows[group.row].id.clone());
+            rows.collect::<Vec<_>>()
+        };
+        // As docs/reproduction.md counts them.
+        assert_eq!(trainings(Options::default()).len(), 12 * 3);
+        assert_eq!(trainings(Options { scale: Scale::Quick, ..Options::default() }).len(), 12);
+        let row = "ldam-cb-deferred-zhou".to_owned();
+        let one = Options { seeds: Some(0..1), only: vec![row.clone()], ..Options::default() };
+        assert_eq!(trainings(one), [row]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Ours beside the paper's: as text, Markdown and JSON.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -101,6 +102,12 @@ impl Report {
         {
             rows.iter_mut().flat_map(|row| row.cells.iter_mut().zip(&base)).for_each(|(cell, base)| cell.compare(base));
         }
+        let unknown = unknown_data(plan, |group| counted.is_none() && !folders(execution, group).is_empty());
+        let has_numbers = rows.iter().flat_map(|row| &row.cells).any(|cell| cell.ours.is_some());
+        let mut differs = plan.differs.clone();
+        differs.extend(unknown.clone().map(|ids| {
+            format!("{ids}: without --data nobody knows whether the runs are on the paper's data or on other data of the kind")
+        }));
         let mut notes = spec.note.clone();
         notes.extend(counted.map(|words| words.note()));
         Ok(Self {
@@ -108,8 +115,8 @@ impl Report {
             title: spec.title.clone(),
             section: spec.section.clone(),
             scale: plan.scale.name(),
-            comparable: plan.comparable,
-            differs: plan.differs.clone(),
+            comparable: plan.comparable && has_numbers && unknown.is_none(),
+            differs,
             notes,
             columns: spec.columns.clone(),
             rows,
@@ -286,13 +293,24 @@ fn of_words(row: &Row, types: usize) -> RowReport {
     }
 }
 
+/// Folders of the finished runs of `group`, those of other settings left out.
+fn folders(execution: &Execution, group: &Group) -> Vec<PathBuf> {
+    let counts = |folder: &PathBuf| child::is_finished(folder) && !execution.others.contains_key(folder);
+    group.trainings.iter().map(|training| training.folder.clone()).filter(counts).collect()
+}
+
+/// Ids of the data of the groups that `has_runs`, as far as those are not there to say what they are: in the settings of a row
+/// they then fit whatever a run was made from.
+fn unknown_data(plan: &Plan, has_runs: impl Fn(&Group) -> bool) -> Option<String> {
+    let ids = plan.groups.iter().filter(|group| has_runs(group)).flat_map(|group| &group.missing);
+    let ids: BTreeSet<&str> = ids.map(String::as_str).collect();
+    (!ids.is_empty()).then(|| ids.into_iter().collect::<Vec<_>>().join(", "))
+}
+
 fn row_report(plan: &Plan, execution: &Execution, results: &mut Results, at: usize) -> anyhow::Result<RowReport> {
     let row = &plan.spec.rows[at];
     let groups: Vec<&Group> = plan.groups.iter().filter(|group| group.row == at).collect();
-    let counts = |folder: &PathBuf| child::is_finished(folder) && !execution.others.contains_key(folder);
-    let folders = |group: &Group| -> Vec<PathBuf> {
-        group.trainings.iter().map(|training| training.folder.clone()).filter(counts).collect()
-    };
+    let folders = |group: &Group| folders(execution, group);
     let mut cells = Vec::new();
     for (column, paper) in plan.spec.columns.iter().zip(&row.paper) {
         let group = groups.iter().find(|group| group.variant == column.variant);

@@ -62,6 +62,11 @@ pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     }
 }
 
+/// The name of a row; a sweep of seeds alone has no values to name.
+fn titled(value: &str, epoch: &str) -> String {
+    format!("{value} {epoch}").trim_start().to_owned()
+}
+
 /// The table of a sweep: a row for each value, over its seeds.
 fn summary(sweep: &Sweep, folder: &std::path::Path, json: bool) -> anyhow::Result<()> {
     let mut rows: Vec<(String, Summary)> = Vec::new();
@@ -75,8 +80,8 @@ fn summary(sweep: &Sweep, folder: &std::path::Path, json: bool) -> anyhow::Resul
             });
             summarise(&scores.collect::<Vec<_>>())
         };
-        rows.extend(of(false).map(|summary| (format!("{name} last epoch"), summary)));
-        rows.extend(of(true).map(|summary| (format!("{name} best epoch"), summary)));
+        rows.extend(of(false).map(|summary| (titled(&name, "last epoch"), summary)));
+        rows.extend(of(true).map(|summary| (titled(&name, "best epoch"), summary)));
     }
     let mut out = std::io::stdout().lock();
     if json {
@@ -130,4 +135,15 @@ fn print(trained: &TrainedRun, json: bool) -> anyhow::Result<()> {
     )?;
     writeln!(out, "run folder: {}", trained.run.display())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::titled;
+
+    #[test]
+    fn a_row_without_a_value_is_named_by_its_epoch() {
+        assert_eq!(titled("", "best epoch"), "best epoch");
+        assert_eq!(titled("beta=0.9", "best epoch"), "beta=0.9 best epoch");
+    }
 }

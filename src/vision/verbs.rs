@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use imbalance_evaluation::longtail::{
-    Predictions, class_table, group_table, score, summarise, table, write_predictions,
+    LongTailScores, Predictions, class_table, group_table, score, summarise, table, write_predictions,
 };
 use imbalance_evaluation::report::run_names;
 use imbalance_vision::augment::{LoaderOptions, OnBadImage};
-use imbalance_vision::{RunResults, SavedModel, pictures};
+use imbalance_vision::{Logits, RunResults, SavedModel, pictures};
+use serde::Serialize;
 
 use crate::failure::UsageError;
 
@@ -59,7 +60,9 @@ pub fn evaluate_command() -> Command {
                 .long("on-bad-image")
                 .value_parser(clap::value_parser!(OnBadImage))
                 .default_value("fail")
-                .help("What to do with image files that cannot be decoded"),
+                .help(
+                    "What to do with image files that cannot be decoded, or that a list names and that are not there",
+                ),
         )
         .arg(
             path_arg("output")
@@ -135,23 +138,47 @@ fn run(matches: &ArgMatches) -> PathBuf {
     matches.get_one::<PathBuf>("RUN").cloned().unwrap_or_default()
 }
 
+/// What `evaluate --json` prints.
+#[derive(Serialize)]
+struct Scored<'a> {
+    #[serde(flatten)]
+    scores: &'a LongTailScores,
+    /// Image files that were left out.
+    skipped: Vec<SkippedFile>,
+}
+
+#[derive(Serialize)]
+struct SkippedFile {
+    file: PathBuf,
+    fault: String,
+}
+
 /// Runs `evaluate`.
 pub fn evaluate(matches: &ArgMatches) -> anyhow::Result<()> {
     let mut model = model(matches)?;
     if let Some(&tau) = matches.get_one::<f64>("adjust-logits") {
         model.adjust_logits(tau)?;
     }
+    let on_bad_image = matches.get_one("on-bad-image").copied().unwrap_or_default();
     let images = imbalance_vision::test_images(
         &run(matches),
         matches.get_one("dataset").copied(),
         matches.get_one::<PathBuf>("data").map(PathBuf::as_path),
         &model.file.classes,
+        on_bad_image,
     )?;
     if let Some(warning) = &images.warning {
         eprintln!("warning: {warning}");
     }
-    let on_bad_image = matches.get_one("on-bad-image").copied().unwrap_or_default();
-    let (logits, labels) = model.logits(images.split, LoaderOptions { on_bad_image, ..LoaderOptions::default() })?;
+    let options = LoaderOptions { on_bad_image, ..LoaderOptions::default() };
+    let Logits { logits, labels, skipped } = model.logits(images.split, options)?;
+    let missing =
+        images.missing.into_iter().map(|image| SkippedFile { file: image.path, fault: "is not there".into() });
+    let unusable = skipped.into_iter().map(|image| SkippedFile { file: image.path, fault: image.reason.to_string() });
+    let skipped: Vec<SkippedFile> = missing.chain(unusable).collect();
+    for SkippedFile { file, fault } in &skipped {
+        eprintln!("warning: {}: {fault}; it is left out", file.display());
+    }
     let classes = model.file.classes.len();
     if let Some(path) = matches.get_one::<PathBuf>("output") {
         write_predictions(path, classes, &logits, &labels)?;
@@ -160,7 +187,7 @@ pub fn evaluate(matches: &ArgMatches) -> anyhow::Result<()> {
     let scores = score(&predictions, &model.file.train_counts, &model.file.groups)?;
     let mut out = std::io::stdout().lock();
     if matches.get_flag("json") {
-        writeln!(out, "{}", serde_json::to_string_pretty(&scores)?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&Scored { scores: &scores, skipped })?)?;
         return Ok(());
     }
     let rows: Vec<_> =

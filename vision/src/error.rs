@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use imbalance_train::TrainError;
 
+use crate::augment::{ImageError, Skipped};
+
 /// Why a run could not start, go on or be used.
 #[derive(Debug, thiserror::Error)]
 pub enum VisionError {
@@ -55,6 +57,16 @@ pub enum VisionError {
         /// What is wrong with it and what would be right.
         reason: String,
     },
+    /// Images that are all left out.
+    #[error("{first}; of {images} {what} images none can be used")]
+    NoUsableImage {
+        /// Which images: training, validation or test.
+        what: &'static str,
+        /// How many there are.
+        images: usize,
+        /// The first, and what is wrong with it.
+        first: Box<ImageError>,
+    },
     /// Flags that do not fit together.
     #[error("{0}")]
     Usage(String),
@@ -67,6 +79,17 @@ impl VisionError {
             Self::Usage(_) => 2,
             Self::Train(error) => error.exit_code(),
             _ => 1,
+        }
+    }
+
+    /// Of images that were all skipped.
+    pub(crate) fn no_usable_image(what: &'static str, skipped: Vec<Skipped>) -> Self {
+        let images = skipped.len();
+        match skipped.into_iter().next() {
+            Some(Skipped { path, reason, .. }) => {
+                Self::NoUsableImage { what, images, first: Box::new(ImageError { path, reason }) }
+            }
+            None => Self::Usage(format!("there are no {what} images")),
         }
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::VisionError;
 use crate::augment::{OnBadImage, Preset};
+use crate::data::list::ListFiles;
 use crate::data::{DatasetKind, HoldOut, ImageSet, LoadOptions, LongTail, Profile, SubsetManifest, SubsetRng};
 use crate::method::MethodFlags;
 use crate::model::ModelKind;
@@ -75,14 +76,34 @@ pub enum AugmentFlag {
 #[command(next_help_heading = "Data")]
 #[serde(rename_all = "kebab-case")]
 pub struct DataFlags {
-    /// The data set, or the layout of one's own
-    #[arg(long, value_enum, default_value_t = DatasetKind::Synthetic)]
+    /// The data set, or the layout of one's own; list where --train-list is given
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = DatasetKind::Synthetic,
+        default_value_if("train_list", clap::builder::ArgPredicate::IsPresent, "list")
+    )]
     pub dataset: DatasetKind,
 
     /// Folder or archive of the data set
     #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+
+    /// A list of training images, `path label` a line, in the place of a folder with lists of fixed names; needs --test-list
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_list: Option<PathBuf>,
+
+    /// The list of test images that goes with --train-list
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_list: Option<PathBuf>,
+
+    /// A list of images to choose the best epoch by, beside --train-list and --test-list
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_list: Option<PathBuf>,
 
     /// Folder that the paths in list files start from [default: that of the lists]
     #[arg(long, value_name = "FOLDER")]
@@ -134,7 +155,7 @@ pub struct DataFlags {
     #[arg(long, value_enum, default_value_t = AugmentFlag::Auto)]
     pub augment: AugmentFlag,
 
-    /// What to do with image files that cannot be decoded
+    /// What to do with image files that cannot be decoded, or that a list names and that are not there
     #[arg(long, value_enum, default_value_t = OnBadImage::Fail)]
     pub on_bad_image: OnBadImage,
 
@@ -191,6 +212,7 @@ impl From<Ranks> for String {
 
 impl DataFlags {
     fn check(&self) -> Result<(), VisionError> {
+        self.lists()?;
         if let (Some(largest), 0.0) = (self.largest_class, self.imbalance_ratio) {
             return Err(VisionError::Usage(format!(
                 "--largest-class {largest} is for a long tail, which --imbalance-ratio 0 does not make; give a ratio, 1 for as \
@@ -198,6 +220,42 @@ impl DataFlags {
             )));
         }
         self.group_rule().map(drop)
+    }
+
+    /// The lists that are named one by one, if they are.
+    ///
+    /// # Errors
+    /// One without the other; another data set, or a folder of lists, beside them.
+    fn lists(&self) -> Result<Option<ListFiles>, VisionError> {
+        let wrong = |message: String| Err(VisionError::Usage(message));
+        let (train, test) = match (&self.train_list, &self.test_list) {
+            (Some(train), Some(test)) => (train, test),
+            (Some(train), None) => {
+                return wrong(format!(
+                    "--train-list {} needs --test-list FILE, the images to test on",
+                    train.display()
+                ));
+            }
+            (None, test) => {
+                let others = [("--test-list", test), ("--val-list", &self.val_list)];
+                let Some((flag, list)) = others.iter().find_map(|(flag, list)| Some((flag, list.as_ref()?))) else {
+                    return Ok(None);
+                };
+                return wrong(format!("{flag} {} needs --train-list FILE, the images to train on", list.display()));
+            }
+        };
+        if self.dataset != DatasetKind::List {
+            return wrong(format!("--train-list {} is for --dataset list, not {}", train.display(), self.dataset));
+        }
+        if let Some(data) = &self.data {
+            return wrong(format!(
+                "--data {} names a folder with lists and --train-list {} a list; give one of them, and with lists --images for \
+                 the folder of the images",
+                data.display(),
+                train.display()
+            ));
+        }
+        Ok(Some(ListFiles { train: train.clone(), validation: self.val_list.clone(), test: test.clone() }))
     }
 
     /// How classes are grouped.
@@ -216,14 +274,18 @@ impl DataFlags {
     /// Reads or generates the images and makes them long-tailed.
     ///
     /// # Errors
-    /// See [`crate::data::DataError`].
+    /// Flags about lists that do not fit together; see [`crate::data::DataError`].
     pub fn load(&self) -> Result<(ImageSet, Option<SubsetManifest>), VisionError> {
         let options = LoadOptions {
             images: self.images.clone(),
             allow_empty_classes: self.allow_empty_classes,
+            on_bad_image: self.on_bad_image,
             seed: self.subset_seed,
         };
-        let set = ImageSet::load_with(self.dataset, self.data.as_deref(), &options)?;
+        let set = match self.lists()? {
+            Some(files) => ImageSet::from_lists(&self.dataset.name(), &files, &options)?,
+            None => ImageSet::load_with(self.dataset, self.data.as_deref(), &options)?,
+        };
         if self.imbalance_ratio == 0.0 {
             return Ok((set, None));
         }

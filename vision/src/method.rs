@@ -18,7 +18,7 @@ pub enum Method {
     Crt,
     /// A second stage learns a factor for each class's logit, with --stage-sampler (LWS)
     Lws,
-    /// Class vectors are divided by their lengths to the power of --tau afterwards
+    /// Class vectors are divided by their lengths to the power of --norm-tau afterwards
     TauNorm,
     /// The class whose mean feature is nearest, by cosine
     Ncm,
@@ -56,10 +56,10 @@ pub struct MethodFlags {
     #[arg(long, value_enum, default_value_t = Sampler::ClassBalanced)]
     pub stage_sampler: Sampler,
 
-    /// τ, from 0 (nothing changes) to 1 (class vectors of one length) [default: the best on held-out images, or 0.7]
+    /// τ of tau-norm, from 0 (nothing changes) to 1 (class vectors of one length) [default: the best on held-out images, or 0.7]
     #[arg(long, allow_negative_numbers = true, value_name = "TAU", value_parser = zero_or_more)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tau: Option<f64>,
+    pub norm_tau: Option<f64>,
 
     /// Adds −τ log π_c to the logits when predicting, π_c the share of class c in training (Menon et al., 2021)
     #[arg(long, allow_negative_numbers = true, value_name = "TAU", default_value_t = 0.0, value_parser = zero_or_more)]
@@ -109,8 +109,8 @@ impl MethodFlags {
     /// [`VisionError::Usage`], naming the flag.
     pub fn check(&self, train: &TrainFlags, losses: &Losses) -> Result<(), VisionError> {
         let wrong = |message: String| Err(VisionError::Usage(message));
-        if let (Some(tau), true) = (self.tau, self.method != Method::TauNorm) {
-            return wrong(format!("--tau {tau} is for --method tau-norm"));
+        if let (Some(tau), true) = (self.norm_tau, self.method != Method::TauNorm) {
+            return wrong(format!("--norm-tau {tau} is for --method tau-norm"));
         }
         if let (Method::Bbn, true) = (self.method, self.mixup > 0.0 || self.cutmix > 0.0) {
             return wrong(

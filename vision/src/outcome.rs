@@ -61,7 +61,8 @@ pub struct TrainedRun {
     /// τ of τ-normalisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tau: Option<f64>,
-    /// Image files that were left out, with how often: of training and of evaluation, since the run was last started.
+    /// Image files that were left out, with how often: of training and of evaluation, since the run was last started; once where a
+    /// list names a file that is not there.
     pub skipped: Vec<(PathBuf, usize)>,
     /// Scores of the test images by the final model.
     pub scores: LongTailScores,

@@ -13,8 +13,9 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::VisionError;
-use crate::augment::{Augment, Crop, Loader, LoaderOptions};
-use crate::data::{DatasetKind, ImageSet, Images, Split};
+use crate::augment::{Augment, Crop, Loader, LoaderOptions, OnBadImage, Skipped};
+use crate::data::list::ListFiles;
+use crate::data::{DatasetKind, ImageSet, Images, MissingImage, Split};
 use crate::flags::MemoryFormat;
 use crate::network::{Network, NetworkConfig};
 use crate::task::Evaluate;
@@ -78,8 +79,18 @@ impl ModelFile {
 
 /// Writes JSON whole or not at all.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), VisionError> {
-    let text = serde_json::to_string_pretty(value).map_err(VisionError::on(path, "write"))?;
+    write_text(path, &serde_json::to_string_pretty(value).map_err(VisionError::on(path, "write"))?)
+}
+
+/// Writes a text and the end of its last line, whole or not at all.
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<(), VisionError> {
     write_atomically(path, |file| writeln!(file, "{text}")).map_err(VisionError::on(path, "write"))
+}
+
+/// The description in an exported model.
+fn exported(path: &Path) -> Result<ModelFile, VisionError> {
+    let metadata = serde_json::Value::Object(read_metadata(path)?);
+    serde_json::from_value(metadata).map_err(VisionError::on(path, "read its description"))
 }
 
 /// Where a finished run keeps the weights of its results.
@@ -100,28 +111,29 @@ pub struct SavedModel {
 }
 
 impl SavedModel {
-    /// The model of a run folder (of its results, or of `checkpoint`), or an exported one.
+    /// The model of a run folder (of its results, or of `checkpoint`, which may be an exported model too), or an exported one.
     ///
     /// # Errors
-    /// Names the file that is missing or does not fit, and the first parameter of another model.
+    /// Names the file that is missing or does not fit, and the first parameter of another model; a checkpoint beside a file.
     pub fn load(run_or_file: &Path, checkpoint: Option<&Path>) -> Result<Self, VisionError> {
         if run_or_file.is_file() {
-            let metadata = serde_json::Value::Object(read_metadata(run_or_file)?);
-            let file =
-                serde_json::from_value(metadata).map_err(VisionError::on(run_or_file, "read its description"))?;
-            return Self::with(file, run_or_file, false);
+            return match checkpoint {
+                None => Self::with(exported(run_or_file)?, run_or_file, false),
+                Some(path) => Err(VisionError::Usage(format!(
+                    "--checkpoint {} is for a run folder; {} is an exported model with weights of its own",
+                    path.display(),
+                    run_or_file.display()
+                ))),
+            };
         }
         let file = Self::description(run_or_file)?;
         let weights = weights_path(run_or_file);
         match checkpoint {
+            // Its own description says what it is.
+            Some(path) if read_metadata(path).is_ok() => Self::with(exported(path)?, path, false),
             Some(path) => Self::with(file, path, true),
-            None if weights.exists() => {
-                let metadata = serde_json::Value::Object(read_metadata(&weights)?);
-                // The method may have made another classifier than was trained.
-                let file =
-                    serde_json::from_value(metadata).map_err(VisionError::on(&weights, "read its description"))?;
-                Self::with(file, &weights, false)
-            }
+            // The method may have made another classifier than was trained.
+            None if weights.exists() => Self::with(exported(&weights)?, &weights, false),
             // Interrupted: the best so far, or what there is.
             None => {
                 let best = run_or_file.join("checkpoints/best.safetensors");
@@ -168,20 +180,15 @@ impl SavedModel {
         Ok(())
     }
 
-    /// Logits `[n, classes]` of the images of a split that can be decoded, and their labels.
+    /// Logits of the test images of a split, as far as they can be used.
     ///
     /// # Errors
-    /// Images that cannot be used, unless they are skipped.
-    pub fn logits(&self, split: Split, options: LoaderOptions) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+    /// Images that cannot be used, unless they are skipped; all of them in any case.
+    pub fn logits(&self, split: Split, options: LoaderOptions) -> Result<Logits, VisionError> {
         self.logits_as(split, self.file.augment.clone(), options)
     }
 
-    fn logits_as(
-        &self,
-        split: Split,
-        augment: Augment,
-        options: LoaderOptions,
-    ) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+    fn logits_as(&self, split: Split, augment: Augment, options: LoaderOptions) -> Result<Logits, VisionError> {
         let options = LoaderOptions { layout: crate::train::layout(self.file.memory_format), ..options };
         let loader = Loader::new(Arc::new(split), augment, options)?;
         let evaluate = Evaluate {
@@ -191,7 +198,11 @@ impl SavedModel {
             device: Device::Cpu,
             bias: self.bias.as_ref(),
         };
-        evaluate.logits(&loader)
+        let (logits, labels) = evaluate.logits(&loader)?;
+        match labels.is_empty() {
+            true => Err(VisionError::no_usable_image("test", loader.skipped())),
+            false => Ok(Logits { logits, labels, skipped: loader.skipped() }),
+        }
     }
 
     /// The likeliest classes of each image file with their likelihoods, at most `top`, the likeliest first. Where the
@@ -205,7 +216,7 @@ impl SavedModel {
         if let Crop::Center { resize: resize @ None, size } = &mut augment.crop {
             *resize = Some(*size);
         }
-        let (logits, _) = self.logits_as(split, augment, LoaderOptions::default())?;
+        let Logits { logits, .. } = self.logits_as(split, augment, LoaderOptions::default())?;
         let classes = self.file.classes.len();
         logits
             .chunks_exact(classes)
@@ -228,17 +239,30 @@ impl SavedModel {
     }
 }
 
+/// What a model makes of images.
+#[derive(Debug)]
+pub struct Logits {
+    /// `[n, classes]`.
+    pub logits: Vec<f32>,
+    /// The class of each of the n images.
+    pub labels: Vec<usize>,
+    /// The images that were left out.
+    pub skipped: Vec<Skipped>,
+}
+
 /// The images to score a model on.
 #[derive(Debug)]
 pub struct TestImages {
     /// The images.
     pub split: Split,
+    /// Those that are not there, and were left out.
+    pub missing: Vec<MissingImage>,
     /// What should be looked at: lists whose classes have other names, which may only be spelt otherwise.
     pub warning: Option<String>,
 }
 
 /// The test images to score a run's model on, whose classes have these names: of `data` in the layout of `dataset`, or of what
-/// the run trained on.
+/// the run trained on. With [`OnBadImage::Skip`], lists may name images that are not there.
 ///
 /// # Errors
 /// Data that cannot be read, or have other classes; an exported model without `dataset` and `data`.
@@ -247,6 +271,7 @@ pub fn test_images(
     dataset: Option<DatasetKind>,
     data: Option<&Path>,
     classes: &[String],
+    on_bad_image: OnBadImage,
 ) -> Result<TestImages, VisionError> {
     let stored = if run.is_dir() { StoredData::read(run)? } else { StoredData::default() };
     let Some(kind) = dataset.or(stored.dataset) else {
@@ -257,11 +282,15 @@ pub fn test_images(
     };
     let path = data.or(stored.data.as_deref());
     let options = crate::data::LoadOptions {
-        images: stored.images.filter(|_| data.is_none()),
+        images: stored.images.clone().filter(|_| data.is_none()),
         allow_empty_classes: true,
+        on_bad_image,
         seed: stored.subset_seed,
     };
-    let set = ImageSet::load_with(kind, path, &options)?;
+    let set = match stored.lists().filter(|_| kind == DatasetKind::List && path.is_none()) {
+        Some(files) => ImageSet::from_lists(&kind.name(), &files, &options)?,
+        None => ImageSet::load_with(kind, path, &options)?,
+    };
     if set.classes.len() != classes.len() {
         return Err(VisionError::Usage(format!(
             "{}: {} classes, but the model was trained on {}",
@@ -283,7 +312,7 @@ pub fn test_images(
         Some(warning) if !kind.is_listed() => Err(VisionError::Usage(format!(
             "{warning}, so the data must have the classes that it was trained on, in the same order"
         ))),
-        warning => Ok(TestImages { split: set.test, warning }),
+        warning => Ok(TestImages { split: set.test, missing: set.missing.test, warning }),
     }
 }
 
@@ -294,11 +323,20 @@ struct StoredData {
     dataset: Option<DatasetKind>,
     data: Option<PathBuf>,
     images: Option<PathBuf>,
+    train_list: Option<PathBuf>,
+    test_list: Option<PathBuf>,
+    val_list: Option<PathBuf>,
     #[serde(default)]
     subset_seed: u64,
 }
 
 impl StoredData {
+    /// Lists that were named one by one.
+    fn lists(&self) -> Option<ListFiles> {
+        let (train, test) = (self.train_list.clone()?, self.test_list.clone()?);
+        Some(ListFiles { train, validation: self.val_list.clone(), test })
+    }
+
     fn read(run: &Path) -> Result<Self, VisionError> {
         let text = RunFolder::stored_config(run)?;
         toml::from_str(&text).map_err(VisionError::on(&run.join("config.toml"), "parse"))

@@ -1,9 +1,10 @@
 //! A training from flags to results.
 
 mod second_stage;
+mod usable;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imbalance_core::host::Loss;
@@ -12,7 +13,7 @@ use imbalance_evaluation::longtail::Groups;
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
     Compute, ExampleClasses, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Sampler, Sampling,
-    SamplingPlan, Stream, TrainError, checkpoint, derive, fit,
+    SamplingPlan, Stream, TrainError, checkpoint, derive, fit, manifest,
 };
 use tch::nn::VarStore;
 
@@ -27,7 +28,10 @@ use crate::network::{Network, NetworkConfig};
 use crate::outcome::{SkippedFiles, TrainedRun, count_skipped};
 use crate::saved::ModelFile;
 use crate::task::{Evaluate, OnDevice, Trained, VisionTask};
-use crate::weights::{ClassifierWeights, LoadOptions as WeightsOptions, load_weights};
+use crate::weights::{ClassifierWeights, LoadOptions as WeightsOptions, LoadReport, load_weights};
+
+/// What became of every variable of `--weights`, in the run folder.
+const WEIGHTS_REPORT: &str = "weights.txt";
 
 /// How a training ended without an error.
 #[derive(Debug)]
@@ -57,6 +61,9 @@ pub fn train(flags: &VisionFlags, losses: &Losses, config: String) -> Result<End
         if let Some(subset) = &prepared.subset {
             crate::saved::write_json(&run.path().join("subset.json"), subset)?;
         }
+        if let Some(loaded) = &prepared.loaded {
+            crate::saved::write_text(&run.path().join(WEIGHTS_REPORT), &format!("{loaded:#}"))?;
+        }
     }
     let (outcome, skipped) = {
         let mut task = prepared.task(flags, &prepared.sampling, Trained::All, settings.schedule.epochs)?;
@@ -77,6 +84,7 @@ pub fn train(flags: &VisionFlags, losses: &Losses, config: String) -> Result<End
     } else {
         None
     };
+    prepared.gather_skipped()?;
     let Some(run) = run else { return Ok(Ended::Helped) };
     let tau = prepared.rebuild_classifier(flags)?;
     Ok(Ended::Finished(Box::new(crate::outcome::finish(&prepared, flags, &run, first, second, tau)?)))
@@ -101,8 +109,10 @@ pub(crate) struct Prepared {
     pub store: VarStore,
     pub file: ModelFile,
     pub compute: Compute,
-    /// What training has left out so far.
+    /// What has been left out so far: what is not there, and what training could not use.
     pub skipped: SkippedFiles,
+    /// What became of the weights that the model starts from.
+    loaded: Option<LoadReport>,
     sampling: Sampling,
     reversed: Option<Sampling>,
     sources: BTreeMap<String, String>,
@@ -116,7 +126,11 @@ impl Prepared {
         let say = |text: &str| compute.say(&flags.train, text);
         let (set, subset) = flags.data.load()?;
         set.notes.iter().for_each(|note| say(note));
-        let sources = data_hashes(&set);
+        let mut sources = data_hashes(&set);
+        let mut skipped = SkippedFiles::new();
+        for image in set.missing.iter().filter(|_| compute.group.is_first()) {
+            *skipped.entry(image.path.clone()).or_default() += 1;
+        }
         let (set, valid) = held_out(set, flags)?;
         let train_counts: Vec<u64> = set.train_counts().into_iter().map(|count| count as u64).collect();
         let groups = flags.data.group_rule()?;
@@ -151,6 +165,9 @@ impl Prepared {
         let (train, test) = (Arc::new(set.train), Arc::new(set.test));
         let held_out = valid.is_some();
         let valid = valid.map_or_else(|| Arc::clone(&test), Arc::new);
+        for (what, split) in [("training", &train), ("validation", &valid), ("test", &test)] {
+            usable::check(split, what, &evaluated, options)?;
+        }
         let config = NetworkConfig {
             model: ImageModelConfig {
                 model: flags.model.model,
@@ -168,15 +185,11 @@ impl Prepared {
         }
         let store = VarStore::new(compute.device);
         let network = Network::new(&store, &config, derive(flags.train.seed, Stream::Weights, 0))?;
-        if let Some(path) = &flags.model.weights {
-            let both = |name: &str| plain_name(config.model.model, name).into_owned();
-            let options = WeightsOptions {
-                strict: false,
-                classifier: ClassifierWeights::IfItFits,
-                other_name: bilateral.then_some(&both),
-                translate: None,
-            };
-            say(&load_weights(path, &store, &options)?.to_string());
+        let loaded = flags.model.weights.as_deref().map(|path| load(path, &store, &config)).transpose()?;
+        if let Some(loaded) = &loaded {
+            say(&loaded.to_string());
+            let hash = manifest::sha256_file(&loaded.path).map_err(TrainError::from)?;
+            sources.insert(named(&loaded.path), hash);
         }
         let file = ModelFile {
             network: config,
@@ -204,7 +217,8 @@ impl Prepared {
             store,
             file,
             compute,
-            skipped: SkippedFiles::new(),
+            skipped,
+            loaded,
             sampling,
             reversed,
             sources,
@@ -269,6 +283,20 @@ impl Prepared {
         })
     }
 
+    /// Adds what the other processes left out to what the first one did, whose own evaluations are counted when they are done.
+    fn gather_skipped(&mut self) -> Result<(), VisionError> {
+        let group = &self.compute.group;
+        let mut own = std::mem::take(&mut self.skipped);
+        if !group.is_first() {
+            count_skipped(&mut own, self.valid_loader.skipped());
+        }
+        let all = group.gather(group.size(), vec![own]).map_err(TrainError::from)?;
+        for (path, times) in all.into_iter().flatten() {
+            *self.skipped.entry(path).or_default() += times;
+        }
+        Ok(())
+    }
+
     /// How images are evaluated.
     pub(crate) fn evaluate(&self) -> Evaluate<'_> {
         Evaluate {
@@ -284,7 +312,7 @@ impl Prepared {
     fn rebuild_classifier(&mut self, flags: &VisionFlags) -> Result<Option<f64>, VisionError> {
         match flags.method.method {
             Method::TauNorm => {
-                let given = flags.method.tau;
+                let given = flags.method.norm_tau;
                 let tau = match (given, self.held_out) {
                     (Some(tau), _) => tau,
                     (None, true) => crate::rebuild::best_tau(&self.evaluate(), &self.valid_loader, self.classes.len())?,
@@ -305,7 +333,7 @@ impl Prepared {
     }
 
     /// Logits of the test images by the weights of a checkpoint of the first stage.
-    pub(crate) fn test_logits_of(&self, checkpoint: &std::path::Path) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+    pub(crate) fn test_logits_of(&self, checkpoint: &Path) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
         let store = VarStore::new(self.compute.device);
         let network = Network::new(&store, &self.file.network, 0)?;
         checkpoint::load_weights(checkpoint, &store)?;
@@ -357,7 +385,30 @@ pub(crate) fn layout(format: MemoryFormat) -> Layout {
     }
 }
 
+/// Puts the weights in `path` into the network. Of a classifier for other classes nothing is loaded.
+///
+/// # Errors
+/// As [`load_weights`]; a variable before the classifier that has another shape in the file, which is of another model then.
+fn load(path: &Path, store: &VarStore, config: &NetworkConfig) -> Result<LoadReport, VisionError> {
+    let both = |name: &str| plain_name(config.model.model, name).into_owned();
+    let options = WeightsOptions {
+        strict: false,
+        classifier: ClassifierWeights::IfItFits,
+        other_name: config.bilateral.then_some(&both),
+        translate: None,
+    };
+    let loaded = load_weights(path, store, &options)?;
+    loaded.check_shapes()?;
+    Ok(loaded)
+}
+
+/// What a run's data are called, wherever it is taken up again from.
+fn named(path: &Path) -> String {
+    std::path::absolute(path).as_deref().unwrap_or(path).display().to_string()
+}
+
 fn data_hashes(set: &ImageSet) -> BTreeMap<String, String> {
-    let name = |path: &Option<PathBuf>| path.as_ref().map_or("generated".into(), |path| path.display().to_string());
-    set.sources.iter().map(|source| (name(&source.path), source.sha256.clone())).collect()
+    let name = |path: &Option<PathBuf>| path.as_deref().map_or("generated".into(), named);
+    let sources = set.sources.iter().map(|source| (name(&source.path), source.sha256.clone()));
+    sources.chain(set.missing.sha256().map(|hash| ("images that are missing".into(), hash))).collect()
 }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use imbalance_vision::augment::OnBadImage;
 use imbalance_vision::data::list::ListFiles;
-use imbalance_vision::data::{DataError, DatasetKind, ImageSet, Images, LoadOptions, Split};
+use imbalance_vision::data::{DataError, DatasetKind, ImageSet, Images, LoadOptions, MissingImage, Split};
 use tempfile::TempDir;
 
 /// A folder with these files, whose content does not matter where it is not given.
@@ -132,8 +133,41 @@ fn wrong_lines_of_lists() {
     assert_eq!(complaint(b"\n\n"), "DATA/train.txt: has no images; expected `path label` a line");
     assert_eq!(
         complaint(b"val/e.jpg 1\nval/f.jpg 4\n"),
-        "DATA: class 0 (0) has no training images, nor have 2 others; every class from 0 to 4 needs at least one"
+        "DATA: class 0 (0) has no training images, nor have 2 others; every class from 0 to 4 (the label in DATA/train.txt:2) \
+         needs at least one"
     );
+}
+
+#[test]
+fn images_that_are_missing_can_be_left_out() {
+    let folder = folder(&IMAGES);
+    put(folder.path(), "train.txt", TRAIN.to_owned() + "train/dog/gone.jpg 1\ntrain/cat/gone.jpg 0\n");
+    put(folder.path(), "val.txt", "val/gone.jpg 0\nval/f.jpg 1\n");
+    put(folder.path(), "test.txt", "val/e.jpg 0\n");
+    let options = LoadOptions { on_bad_image: OnBadImage::Skip, ..LoadOptions::default() };
+    let load = || ImageSet::load_with(DatasetKind::List, Some(folder.path()), &options);
+    let set = load().unwrap();
+    assert_eq!((&set.train.labels[..], set.train_counts()), (&[0, 1, 0][..], vec![2, 1]));
+    assert_eq!(paths(&set.train, folder.path()), ["train/cat/a b.jpg", "train/dog/d.jpg", "train/cat/c.jpg"]);
+    assert_eq!(paths(set.validation.as_ref().unwrap(), folder.path()), ["val/f.jpg"]);
+    let gone = |line, name: &str| MissingImage { line, path: folder.path().join(name) };
+    assert_eq!(set.missing.train, [gone(5, "train/dog/gone.jpg"), gone(6, "train/cat/gone.jpg")]);
+    assert_eq!((set.missing.validation.len(), set.missing.test.len()), (1, 0));
+    let list = folder.path().join("train.txt");
+    let note = format!(
+        "{}: 2 of the 5 images of this list are missing and left out, the first {} in line 5",
+        list.display(),
+        set.missing.train[0].path.display()
+    );
+    assert_eq!((set.notes.len(), &set.notes[0]), (2, &note));
+    // With other images there, it is another set, though the lists are the same.
+    put(folder.path(), "train/cat/gone.jpg", "");
+    let more = load().unwrap();
+    assert_eq!((more.train_counts(), &more.sources), (vec![3, 1], &set.sources));
+    assert_ne!(more.missing.sha256(), set.missing.sha256());
+    // None at all are a mistake.
+    put(folder.path(), "test.txt", "val/gone.jpg 0\n");
+    assert!(matches!(load().unwrap_err(), DataError::MissingImages { missing: 1, total: 1, .. }));
 }
 
 #[test]
@@ -160,7 +194,8 @@ fn empty_classes_can_be_taken() {
     put(folder.path(), "test.txt", "val/e.jpg 2\nval/f.jpg 0\n");
     assert_eq!(
         message(DatasetKind::List, folder.path()),
-        "DATA: class 2 (2) has no training images; every class from 0 to 2 needs at least one"
+        "DATA: class 2 (2) has no training images; every class from 0 to 2 (the label in DATA/test.txt:1) needs at least \
+         one"
     );
     let options = LoadOptions { allow_empty_classes: true, ..LoadOptions::default() };
     let set = ImageSet::load_with(DatasetKind::List, Some(folder.path()), &options).unwrap();

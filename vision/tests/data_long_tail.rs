@@ -1,8 +1,8 @@
 //! Long-tailed subsets: counts, choices and what the data cannot give.
 
 use imbalance_vision::data::{
-    DataError, DatasetKind, HoldOut, ImageSet, Images, LongTail, LongTailError, Pixels, Profile, Split, SubsetManifest,
-    SubsetRng, choose, class_counts,
+    DataError, DatasetKind, HoldOut, ImageSet, Images, LongTail, LongTailError, MissingImages, Pixels, Profile, Split,
+    SubsetManifest, SubsetRng, choose, class_counts,
 };
 use proptest::prelude::*;
 
@@ -20,6 +20,7 @@ fn set(counts: &[usize]) -> ImageSet {
         validation: None,
         test,
         sources: vec![],
+        missing: MissingImages::default(),
         notes: vec![],
     }
 }

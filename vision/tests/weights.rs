@@ -201,6 +201,35 @@ fn another_model_is_refused_by_its_first_difference() {
 }
 
 #[test]
+fn other_shapes_are_named_where_names_are_the_same() {
+    // None of the file's variables fits, though it has them all.
+    let other = nn::VarStore::new(Device::Cpu);
+    let _ = (other.root() / "bn1").var("weight", &[3], nn::Init::Const(-1.0));
+    let _ = (other.root() / "conv1").var("weight", &[3, 3, 2, 2], nn::Init::Const(-1.0));
+    let error = refused("state_dict.pth", &other, &LENIENT);
+    assert!(error.to_string().ends_with("`bn1.weight` is [2] there and [3] in this model"), "{error}");
+
+    // Some do: the first residual block is of the other kind.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resnet-18.safetensors");
+    let build = |model| {
+        let store = nn::VarStore::new(Device::Cpu);
+        ImageModel::new(&store.root(), ImageModelConfig { model, classes: 3, cosine_scale: None }, 1).unwrap();
+        store
+    };
+    save_model(&path, &build(ModelKind::ResNet18), &serde_json::Map::new()).unwrap();
+    let options = LoadOptions { classifier: ClassifierWeights::IfItFits, ..LENIENT };
+    let report = load_weights(&path, &build(ModelKind::ResNet50), &options).unwrap();
+    assert!(!report.matched.is_empty() && !report.left_out.is_empty());
+    let error = report.check_shapes().unwrap_err().to_string();
+    assert!(
+        error.ends_with("`layer1.0.conv1.weight` is [64, 64, 3, 3] there and [64, 64, 1, 1] in this model"),
+        "{error}"
+    );
+    load_weights(&path, &build(ModelKind::ResNet18), &options).unwrap().check_shapes().unwrap();
+}
+
+#[test]
 fn a_name_may_be_looked_up_under_another() {
     let store = nn::VarStore::new(Device::Cpu);
     for branch in ["cb_block", "rb_block"] {

@@ -19,6 +19,7 @@ const MANIFEST: &str = "manifest.json";
 const CHECKPOINTS: &str = "checkpoints";
 const LAST: &str = "last.safetensors";
 const PREVIOUS: &str = "previous.safetensors";
+const RESULTS: &str = "results.json";
 const LOCK: &str = ".lock";
 
 /// Whether a run starts, goes on, or replaces another.
@@ -134,6 +135,10 @@ pub struct RunFolder {
     settings_hash: String,
     /// A replaced run, out of the way until the new one has taken its first step.
     replaced: Option<Replaced>,
+    /// Whether it was taken up and no step was taken since, so that results that are there are still its own.
+    untouched: bool,
+    /// The settings that it was taken up with, until the results of the former ones are gone.
+    pending_config: Option<String>,
     provisional: bool,
     _lock: File,
 }
@@ -168,6 +173,12 @@ impl RunFolder {
             RunMode::Overwrite if is_run(folder) || folder.join(LOCK).is_file() => lock(folder).map(drop),
             _ => Ok(()),
         }
+    }
+
+    /// Whether `folder` holds a checkpoint that `--resume` can go on from: the last one or, where a process was killed between two
+    /// renames or a damaged file was set aside, the one before.
+    pub fn resumable(folder: &Path) -> bool {
+        has_checkpoint(folder)
     }
 
     /// The resolved configuration that a run folder was started with, TOML.
@@ -234,7 +245,17 @@ impl RunFolder {
         })();
         match opened {
             Ok((lock, settings_hash)) => {
-                Ok(RunFolder { path, resumed: false, settings_hash, replaced, provisional: true, _lock: lock })
+                let (resumed, untouched, pending_config, provisional) = (false, false, None, true);
+                Ok(RunFolder {
+                    path,
+                    resumed,
+                    settings_hash,
+                    replaced,
+                    untouched,
+                    pending_config,
+                    provisional,
+                    _lock: lock,
+                })
             }
             Err(error) => {
                 let _ = std::fs::remove_dir_all(&path);
@@ -252,7 +273,7 @@ impl RunFolder {
         if let Some(difference) = settings::difference(&parse(folder, &stored)?, &parse(folder, &request.config)?) {
             return Err(other(difference));
         }
-        if manifest.data != request.manifest.data {
+        if by_file_name(&manifest) != by_file_name(&request.manifest) {
             return Err(other(data_difference(&manifest, &request.manifest)));
         }
         for plugin in &request.manifest.plugins {
@@ -266,14 +287,15 @@ impl RunFolder {
         manifest
             .resumed
             .push(Resumption { time: request.manifest.started.clone(), command: request.manifest.command.clone() });
-        // The keys that may change (more epochs, say) are now as given.
-        write_text(&folder.join(CONFIG), &request.config)?;
         write_json(&folder.join(MANIFEST), &manifest)?;
         Ok(RunFolder {
             path: folder.to_path_buf(),
             resumed: true,
             settings_hash: settings_hash(folder, &request.config)?,
             replaced: None,
+            untouched: true,
+            // The keys that may change (more epochs, say) are to be as given.
+            pending_config: Some(request.config.clone()).filter(|config| *config != stored),
             provisional: false,
             _lock: lock,
         })
@@ -314,22 +336,37 @@ impl RunFolder {
         &self.settings_hash
     }
 
-    /// From here on the folder stays, and a run that it replaces is gone. The training loop calls this after
-    /// its first step.
+    /// From here on the folder stays, and a run that it replaces is gone; of a run that was taken up, the settings are now as
+    /// given, and results from before are gone. The training loop calls this after every step.
     ///
     /// # Errors
-    /// [`RunError::File`] when the replaced run cannot be deleted.
+    /// [`RunError::File`] when the replaced run or the results cannot be deleted.
     pub fn keep(&mut self) -> Result<(), RunError> {
         self.provisional = false;
+        if std::mem::take(&mut self.untouched) {
+            let results = self.path.join(RESULTS);
+            match std::fs::remove_file(&results) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(FileError::on("delete", &results)(error).into());
+                }
+                _ => {}
+            }
+        }
+        if let Some(config) = self.pending_config.take() {
+            write_text(&self.path.join(CONFIG), &config)?;
+        }
         self.replaced.take().map_or(Ok(()), Replaced::delete)
     }
 
-    /// Writes `results.json`, atomically.
+    /// Writes `results.json`, atomically, and the settings that a run was taken up with, if that took no step.
     ///
     /// # Errors
     /// [`RunError::File`] when the disk refuses.
     pub fn write_results(&self, results: &impl Serialize) -> Result<PathBuf, RunError> {
-        let path = self.path.join("results.json");
+        if let Some(config) = &self.pending_config {
+            write_text(&self.path.join(CONFIG), config)?;
+        }
+        let path = self.path.join(RESULTS);
         write_json(&path, results)?;
         Ok(path)
     }
@@ -422,10 +459,23 @@ fn settings_hash(folder: &Path, config: &str) -> Result<String, RunError> {
     Ok(sha256_text(&settings::canonical(&parse(folder, config)?)))
 }
 
+/// The hashes of a run's data with the last part of each name, sorted: files may have been moved, or named from another folder.
+fn by_file_name(manifest: &Manifest) -> Vec<(&str, &str)> {
+    let mut files: Vec<(&str, &str)> =
+        manifest.data.iter().map(|(name, hash)| (file_name(name), hash.as_str())).collect();
+    files.sort_unstable();
+    files
+}
+
+fn file_name(name: &str) -> &str {
+    Path::new(name).file_name().and_then(|file| file.to_str()).unwrap_or(name)
+}
+
 fn data_difference(old: &Manifest, new: &Manifest) -> String {
-    let names = old.data.keys().chain(new.data.keys());
-    let changed = names.into_iter().find(|name| old.data.get(*name) != new.data.get(*name));
-    format!("the contents of the data file `{}` are not the same", changed.map_or("", String::as_str))
+    let (old, new) = (by_file_name(old), by_file_name(new));
+    let lacks = |files: &[(&str, &str)], file: &&(&str, &str)| !files.contains(*file);
+    let changed = old.iter().find(|file| lacks(&new, file)).or_else(|| new.iter().find(|file| lacks(&old, file)));
+    format!("the contents of the data file `{}` are not the same", changed.map_or("", |(name, _)| *name))
 }
 
 fn write_text(path: &Path, text: &str) -> Result<(), FileError> {

@@ -188,7 +188,7 @@ pub enum DataError {
         missing: PathBuf,
     },
     /// A class to learn of which there is no example.
-    #[error("{}: class {label} ({name}) has no training images{}; every class from 0 to {} needs at least one", .place.display(), more(*.others), .classes - 1)]
+    #[error("{}: class {label} ({name}) has no training images{}; every class from 0 to {}{} needs at least one", .place.display(), more(*.others), .classes - 1, line(.highest.as_ref()))]
     EmptyClass {
         /// The file or folder with the training images.
         place: PathBuf,
@@ -200,6 +200,8 @@ pub enum DataError {
         others: usize,
         /// How many classes there are.
         classes: usize,
+        /// The list and the line, from 1, where the highest label occurs first; none where labels are no one's mistake.
+        highest: Option<(PathBuf, usize)>,
     },
     /// The data cannot be made long-tailed as asked.
     #[error(transparent)]
@@ -247,6 +249,10 @@ fn names(paths: &[PathBuf]) -> String {
     let names: Vec<_> =
         paths.iter().map(|path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).collect();
     names.join(", ")
+}
+
+fn line(highest: Option<&(PathBuf, usize)>) -> String {
+    highest.map(|(file, line)| format!(" (the label in {}:{line})", file.display())).unwrap_or_default()
 }
 
 fn more(others: usize) -> String {

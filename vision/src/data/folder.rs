@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::source::sha256_hex;
-use super::{DataError, ImageSet, Images, Source, Split};
+use super::{DataError, ImageSet, Images, MissingImages, Source, Split};
 
 const EXPECTED: &str = "train/CLASS/ and in test/CLASS/ or val/CLASS/";
 const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
@@ -40,7 +40,8 @@ pub(super) fn load(name: String, folder: &Path) -> Result<ImageSet, DataError> {
     let (train_split, validation, test_split) =
         (read(&train)?, validation.as_deref().map(&mut read).transpose()?, read(&test)?);
     let sources = vec![source(folder, [Some(&train_split), validation.as_ref(), Some(&test_split)])];
-    Ok(ImageSet { name, classes, train: train_split, validation, test: test_split, sources, notes })
+    let (train, test, missing) = (train_split, test_split, MissingImages::default());
+    Ok(ImageSet { name, classes, train, validation, test, sources, missing, notes })
 }
 
 /// The folders in this one, sorted by name.

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::source::read_text;
-use super::{DataError, ImageSet, Images, LoadOptions, Source, Split};
+use super::{DataError, ImageSet, Images, LoadOptions, MissingImage, MissingImages, Source, Split};
+use crate::augment::OnBadImage;
 
 /// Labels from here on are taken for mistakes: a set of a million classes would need as many images.
 const MAX_CLASSES: u32 = 1 << 20;
@@ -120,10 +121,10 @@ impl ListFiles {
     }
 }
 
-/// Reads the lists of a folder. `images` is where their paths start; without it, the folder.
-pub(super) fn load(name: String, folder: &Path, names: &Lists, images: Option<&Path>) -> Result<ImageSet, DataError> {
+/// Reads the lists of a folder. [`LoadOptions::images`] is where their paths start; without it, the folder.
+pub(super) fn load(name: String, folder: &Path, names: &Lists, options: &LoadOptions) -> Result<ImageSet, DataError> {
     let (files, note) = ListFiles::find(folder, names);
-    let mut set = read(name, &files, images.unwrap_or(folder))?;
+    let mut set = read(name, &files, folder, folder, options)?;
     set.notes.extend(note);
     Ok(set)
 }
@@ -133,16 +134,23 @@ impl ImageSet {
     /// the training list.
     ///
     /// # Errors
-    /// Lines that are no `path label`, images that are not there, and a class without training images.
+    /// Lines that are no `path label`, images that are not there (of which some may be missing with [`OnBadImage::Skip`]), and
+    /// a class without training images.
     pub fn from_lists(name: &str, files: &ListFiles, options: &LoadOptions) -> Result<Self, DataError> {
         let folder = files.train.parent().unwrap_or(Path::new(""));
-        let mut set = read(name.to_owned(), files, options.images.as_deref().unwrap_or(folder))?;
-        set.check_classes(&files.train, options.allow_empty_classes)?;
-        Ok(set)
+        read(name.to_owned(), files, &files.train, folder, options)
     }
 }
 
-fn read(name: String, files: &ListFiles, root: &Path) -> Result<ImageSet, DataError> {
+/// `place` is what errors call the set, and paths start from `folder` where the options do not say.
+fn read(
+    name: String,
+    files: &ListFiles,
+    place: &Path,
+    folder: &Path,
+    options: &LoadOptions,
+) -> Result<ImageSet, DataError> {
+    let root = options.images.as_deref().unwrap_or(folder);
     let mut sources = Vec::new();
     let mut read_one = |path: &Path| {
         let (list, source) = read_list(path)?;
@@ -153,16 +161,36 @@ fn read(name: String, files: &ListFiles, root: &Path) -> Result<ImageSet, DataEr
     let validation = files.validation.as_deref().map(&mut read_one).transpose()?;
     let test = read_one(&files.test)?;
 
-    let lists = [Some(&train), validation.as_ref(), Some(&test)];
-    let classes = lists.into_iter().flatten().flat_map(|list| &list.labels).max().map_or(0, |&last| last as usize + 1);
-    let classes = class_names(&train, classes);
-    let train = split(&files.train, train, root)?;
-    let validation = match (validation, &files.validation) {
-        (Some(list), Some(path)) => Some(split(path, list, root)?),
-        _ => None,
+    let validation = validation.zip(files.validation.as_deref());
+    let of_validation = validation.as_ref().map(|(list, file)| (*file, list));
+    let lists = [Some((files.train.as_path(), &train)), of_validation, Some((files.test.as_path(), &test))];
+    let highest = highest_label(lists.into_iter().flatten());
+    let classes = class_names(&train, highest.as_ref().map_or(0, |(label, _)| *label as usize + 1));
+    let (mut missing, mut notes) = (MissingImages::default(), Vec::new());
+    let mut split = |file: &Path, list: List, missing: &mut Vec<MissingImage>| {
+        let (split, note) = split(file, list, root, options.on_bad_image, missing)?;
+        notes.extend(note);
+        Ok::<_, DataError>(split)
     };
-    let test = split(&files.test, test, root)?;
-    Ok(ImageSet { name, classes, train, validation, test, sources, notes: Vec::new() })
+    let train = split(&files.train, train, &mut missing.train)?;
+    let validation = validation.map(|(list, file)| split(file, list, &mut missing.validation)).transpose()?;
+    let test = split(&files.test, test, &mut missing.test)?;
+    let mut set = ImageSet { name, classes, train, validation, test, sources, missing, notes };
+    set.check_classes(place, options.allow_empty_classes, highest.map(|(_, line)| line))?;
+    Ok(set)
+}
+
+/// The highest label, and the list and the line, from 1, where it occurs first.
+fn highest_label<'a>(lists: impl Iterator<Item = (&'a Path, &'a List)>) -> Option<(u32, (PathBuf, usize))> {
+    let mut highest: Option<(u32, (&Path, usize))> = None;
+    for (file, list) in lists {
+        for (&label, &line) in list.labels.iter().zip(&list.lines) {
+            if highest.is_none_or(|(known, _)| label > known) {
+                highest = Some((label, (file, line)));
+            }
+        }
+    }
+    highest.map(|(label, (file, line))| (label, (file.to_owned(), line)))
 }
 
 fn read_list(path: &Path) -> Result<(List, Source), DataError> {
@@ -174,21 +202,49 @@ fn read_list(path: &Path) -> Result<(List, Source), DataError> {
     }
 }
 
-/// The images of a list, all of which are there.
-fn split(file: &Path, list: List, root: &Path) -> Result<Split, DataError> {
+/// The images of a list. Those that are not there are an error, or put into `missing` and left out, which is worth a note; all of
+/// them are an error in any case.
+fn split(
+    file: &Path,
+    list: List,
+    root: &Path,
+    on_bad_image: OnBadImage,
+    missing: &mut Vec<MissingImage>,
+) -> Result<(Split, Option<String>), DataError> {
     let paths: Vec<PathBuf> = list.paths.into_par_iter().map(|path| root.join(path)).collect();
-    let missing: Vec<usize> = (0..paths.len()).into_par_iter().filter(|&index| !paths[index].is_file()).collect();
-    if let Some(&first) = missing.first() {
+    let absent: Vec<usize> = (0..paths.len()).into_par_iter().filter(|&index| !paths[index].is_file()).collect();
+    let total = paths.len();
+    let Some(&first) = absent.first() else {
+        return Ok((Split { images: Images::Files(paths), labels: list.labels }, None));
+    };
+    if on_bad_image == OnBadImage::Fail || absent.len() == total {
         return Err(DataError::MissingImages {
             file: file.into(),
             line: list.lines[first],
             image: paths[first].clone(),
-            missing: missing.len(),
-            total: paths.len(),
+            missing: absent.len(),
+            total,
             root: root.into(),
         });
     }
-    Ok(Split { images: Images::Files(paths), labels: list.labels })
+    let note = format!(
+        "{}: {} of the {total} images of this list are missing and left out, the first {} in line {}",
+        file.display(),
+        absent.len(),
+        paths[first].display(),
+        list.lines[first]
+    );
+    let (mut there, mut labels) = (Vec::new(), Vec::new());
+    for (index, (path, label)) in paths.into_iter().zip(list.labels).enumerate() {
+        match absent.binary_search(&index) {
+            Ok(_) => missing.push(MissingImage { line: list.lines[index], path }),
+            Err(_) => {
+                there.push(path);
+                labels.push(label);
+            }
+        }
+    }
+    Ok((Split { images: Images::Files(there), labels }, Some(note)))
 }
 
 /// The folder of each class's images, without what all folders begin with; the number of a class whose images are in

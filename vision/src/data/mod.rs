@@ -25,7 +25,7 @@ pub use describe::{ClassDescription, Description, Sizes, SplitDescription};
 pub use error::DataError;
 pub use hold_out::{HeldOut, HoldOut};
 pub use long_tail::{LongTailError, Profile, class_counts};
-pub use set::{DatasetKind, ImageSet, LoadOptions};
+pub use set::{DatasetKind, ImageSet, LoadOptions, MissingImage, MissingImages};
 pub use source::Source;
 pub(crate) use source::hex;
 pub use subset::{LongTail, SubsetManifest, SubsetRng, choose};

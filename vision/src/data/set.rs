@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::cifar::Cifar;
 use super::list::{self, Lists};
+use super::source::sha256_hex;
 use super::{DataError, Source, Split, folder, synthetic};
+use crate::augment::OnBadImage;
 
 /// The data sets that are known by name, and the layouts that any other can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -43,6 +45,8 @@ pub struct LoadOptions {
     pub images: Option<PathBuf>,
     /// Takes classes without training images, and says so in the notes.
     pub allow_empty_classes: bool,
+    /// What happens where a list names an image that is not there.
+    pub on_bad_image: OnBadImage,
     /// What generated images are made from.
     pub seed: u64,
 }
@@ -62,8 +66,45 @@ pub struct ImageSet {
     pub test: Split,
     /// What they were read from.
     pub sources: Vec<Source>,
+    /// What lists name beside the images.
+    pub missing: MissingImages,
     /// What a user should know about the data, a sentence each.
     pub notes: Vec<String>,
+}
+
+/// Images that lists name and that are not there: left out, of labels and counts too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MissingImages {
+    /// Of the training images.
+    pub train: Vec<MissingImage>,
+    /// Of the images for choosing between models.
+    pub validation: Vec<MissingImage>,
+    /// Of the test images.
+    pub test: Vec<MissingImage>,
+}
+
+/// An image that a list names and that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingImage {
+    /// The line of the list, from 1.
+    pub line: usize,
+    /// Where it should be.
+    pub path: PathBuf,
+}
+
+impl MissingImages {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &MissingImage> {
+        self.train.iter().chain(&self.validation).chain(&self.test)
+    }
+
+    /// SHA-256 of the numbers of their lines, in lower-case hexadecimal; none where nothing is missing. The hash of a list alone
+    /// does not say which of its images a run has.
+    pub fn sha256(&self) -> Option<String> {
+        let lines = |images: &[MissingImage]| images.iter().map(|image| format!("{} ", image.line)).collect::<String>();
+        let listing = [&self.train, &self.validation, &self.test].map(|images| lines(images)).join("\n");
+        self.iter().next().map(|_| sha256_hex(listing.as_bytes()))
+    }
 }
 
 impl DatasetKind {
@@ -120,14 +161,16 @@ impl ImageSet {
             (Some(expected), None) => {
                 return Err(DataError::NoPath { kind: kind.name(), expected: expected.into() });
             }
+            // Of lists the line is known that names a class.
+            (Some(_), Some(path)) if kind.is_listed() => return Self::read(kind, path, options),
             (Some(_), Some(path)) => Self::read(kind, path, options)?,
         };
-        set.check_classes(path.unwrap_or(Path::new("generated")), options.allow_empty_classes)?;
+        set.check_classes(path.unwrap_or(Path::new("generated")), options.allow_empty_classes, None)?;
         Ok(set)
     }
 
     fn read(kind: DatasetKind, path: &Path, options: &LoadOptions) -> Result<Self, DataError> {
-        let lists = |names: Lists| list::load(kind.name(), path, &names, options.images.as_deref());
+        let lists = |names: Lists| list::load(kind.name(), path, &names, options);
         match kind {
             DatasetKind::Cifar10 => Self::read_cifar(kind, Cifar::Ten, path),
             DatasetKind::Cifar100 => Self::read_cifar(kind, Cifar::Hundred, path),
@@ -149,17 +192,24 @@ impl ImageSet {
             validation: None,
             test: read.test,
             sources: read.sources,
+            missing: MissingImages::default(),
             notes: read.notes,
         })
     }
 
-    pub(super) fn check_classes(&mut self, place: &Path, allow_empty: bool) -> Result<(), DataError> {
+    /// Refuses or notes classes without training images. `highest` is the list and the line that name the last class.
+    pub(super) fn check_classes(
+        &mut self,
+        place: &Path,
+        allow_empty: bool,
+        highest: Option<(PathBuf, usize)>,
+    ) -> Result<(), DataError> {
         let counts = self.train_counts();
         let empty: Vec<usize> = (0..counts.len()).filter(|&class| counts[class] == 0).collect();
         let Some(&label) = empty.first() else { return Ok(()) };
         if !allow_empty {
             let (name, others, classes) = (self.classes[label].clone(), empty.len() - 1, counts.len());
-            return Err(DataError::EmptyClass { place: place.into(), label, name, others, classes });
+            return Err(DataError::EmptyClass { place: place.into(), label, name, others, classes, highest });
         }
         let names: Vec<_> = empty.iter().take(10).map(|&class| self.classes[class].as_str()).collect();
         let more = if empty.len() > names.len() { ", …" } else { "" };

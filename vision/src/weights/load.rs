@@ -47,7 +47,7 @@ pub type Translate<'a> = dyn Fn(BTreeMap<String, Tensor>) -> Result<BTreeMap<Str
 /// Values are converted to the variables' type and device. Nothing is changed on an error.
 ///
 /// # Errors
-/// Those of [`read_weights`]; [`WeightsError::NothingMatches`]; with [`LoadOptions::strict`], [`WeightsError::Missing`],
+/// Those of [`read_weights`]; [`WeightsError::NothingMatches`], or [`WeightsError::Shape`] where names match and shapes do not; with [`LoadOptions::strict`], [`WeightsError::Missing`],
 /// [`WeightsError::Shape`] or [`WeightsError::Unexpected`], which name the first parameter (by name) that differs.
 pub fn load_weights(path: &Path, store: &nn::VarStore, options: &LoadOptions) -> Result<LoadReport, WeightsError> {
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
@@ -63,6 +63,7 @@ pub fn load_weights(path: &Path, store: &nn::VarStore, options: &LoadOptions) ->
 
     let mut plan = Plan::new(path, prefix, &file, variables, options)?;
     if plan.report.matched.is_empty() {
+        plan.report.check_shapes()?;
         return Err(WeightsError::NothingMatches {
             path: path.into(),
             count: file.len(),
@@ -144,18 +145,7 @@ impl<'a> Plan<'a> {
             (Some(name), reshaped) if reshaped.is_none_or(|reshaped| *name < reshaped.name) => {
                 Err(WeightsError::Missing { path, name: name.clone() })
             }
-            (_, Some(OtherShape { name, found, expected })) => Err(WeightsError::Shape {
-                path,
-                name: name.clone(),
-                found: found.clone(),
-                expected: expected.clone(),
-                // Where only the number of classes differs.
-                hint: if is_classifier(name) && found.get(1..) == expected.get(1..) {
-                    "; leave the classifier out to train on other classes"
-                } else {
-                    ""
-                },
-            }),
+            (_, Some(_)) => self.report.check_shapes(),
             _ => match left_over.first() {
                 Some(name) => Err(WeightsError::Unexpected { path, name: name.clone() }),
                 None => Ok(()),
@@ -164,7 +154,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn is_classifier(name: &str) -> bool {
+pub(super) fn is_classifier(name: &str) -> bool {
     name.strip_prefix(CLASSIFIER).is_some_and(|rest| rest.starts_with('.'))
 }
 

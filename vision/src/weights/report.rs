@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::WeightsError;
+use super::load::is_classifier;
+
 /// How many names the short form of a report lists.
 const LISTED: usize = 3;
 
@@ -40,6 +43,26 @@ impl LoadReport {
     /// Whether every variable was loaded and nothing of the file is left over.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.other_shape.is_empty() && self.left_out.is_empty() && self.left_over.is_empty()
+    }
+
+    /// Refuses variables of another shape, which say that the file is of another model.
+    ///
+    /// # Errors
+    /// [`WeightsError::Shape`], of the first by name.
+    pub fn check_shapes(&self) -> Result<(), WeightsError> {
+        let Some(OtherShape { name, found, expected }) = self.other_shape.first() else { return Ok(()) };
+        Err(WeightsError::Shape {
+            path: self.path.clone(),
+            name: name.clone(),
+            found: found.clone(),
+            expected: expected.clone(),
+            // Where only the number of classes differs.
+            hint: if is_classifier(name) && found.get(1..) == expected.get(1..) {
+                "; leave the classifier out to train on other classes"
+            } else {
+                ""
+            },
+        })
     }
 }
 

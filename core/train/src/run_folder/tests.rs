@@ -193,15 +193,43 @@ fn a_folder_that_is_being_made_is_in_use() {
 #[test]
 fn resume_takes_the_run_up_and_notes_it() {
     let (_folder, path) = kept();
+    std::fs::write(path.join("results.json"), "{}").unwrap();
     let mut longer = request(&path, RunMode::Resume);
     longer.config = "epochs = 9\nlr = 0.1\n".into();
+    let before = RunFolder::stored_config(&path).unwrap();
     let run = RunFolder::open(&longer).unwrap();
     assert!(run.resumed());
+    drop(run);
+    // Settings and results of a run that took no step are those of one training, be they the old ones or the new.
+    assert_eq!(RunFolder::stored_config(&path).unwrap(), before);
+    assert!(path.join("results.json").exists());
+    RunFolder::open(&longer).unwrap().write_results(&"new").unwrap();
+    assert_eq!(RunFolder::stored_config(&path).unwrap(), longer.config);
+    // After a step the results are of a shorter training.
+    longer.config = "epochs = 12\nlr = 0.1\n".into();
+    let mut run = RunFolder::open(&longer).unwrap();
+    run.keep().unwrap();
+    assert!(!path.join("results.json").exists());
+    run.write_results(&"new").unwrap();
+    run.keep().unwrap();
+    assert!(path.join("results.json").exists(), "its own results stay");
     drop(run);
     assert_eq!(RunFolder::stored_config(&path).unwrap(), longer.config, "a resumed run is not undone");
     let manifest: Manifest =
         serde_json::from_str(&std::fs::read_to_string(path.join("manifest.json")).unwrap()).unwrap();
-    assert_eq!(manifest.resumed.len(), 1);
+    assert_eq!(manifest.resumed.len(), 3);
+}
+
+#[test]
+fn either_checkpoint_can_be_gone_on_from() {
+    let (_folder, path) = kept();
+    let checkpoint = |name: &str| path.join("checkpoints").join(name);
+    assert!(RunFolder::resumable(&path));
+    std::fs::rename(checkpoint("last.safetensors"), checkpoint("previous.safetensors")).unwrap();
+    assert!(RunFolder::resumable(&path));
+    RunFolder::check(Some(&path), RunMode::Resume).unwrap();
+    std::fs::rename(checkpoint("previous.safetensors"), checkpoint("best.safetensors")).unwrap();
+    assert!(!RunFolder::resumable(&path));
 }
 
 #[test]
@@ -233,6 +261,10 @@ fn resume_refuses_other_settings_and_other_data_by_name() {
     data.manifest.data.insert("train.txt".into(), "bb".into());
     let error = RunFolder::open(&data).unwrap_err().to_string();
     assert!(error.contains("`train.txt`"), "{error}");
+    // Other places and contents are told apart.
+    let mut moved = request(&path, RunMode::Resume);
+    moved.manifest.data = [("/elsewhere/train.txt".to_owned(), "aa".to_owned())].into();
+    RunFolder::open(&moved).unwrap();
     let mut plugin = request(&path, RunMode::Resume);
     plugin.manifest.plugins.push(PluginRecord { id: "eureka".into(), path: "x.so".into(), sha256: "cc".into() });
     RunFolder::open(&plugin).unwrap();

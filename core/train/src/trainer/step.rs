@@ -119,9 +119,7 @@ impl Fit<'_> {
         if step == 0 || self.found.len() == UNREAD || self.task.variables().device() == Device::Cpu {
             self.settle()?;
         }
-        if step == 0
-            && let Some(run) = &mut self.run
-        {
+        if let Some(run) = &mut self.run {
             run.keep()?;
         }
         Ok(units)

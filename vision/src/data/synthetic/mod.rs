@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use self::draw::draw;
 use super::source::hex;
-use super::{ImageSet, Images, Pixels, Source, Split};
+use super::{ImageSet, Images, MissingImages, Pixels, Source, Split};
 
 /// The classes, by name; class `c` has shape `c / 2` and texture `c % 2`.
 pub const CLASSES: [&str; 10] = [
@@ -57,6 +57,7 @@ pub fn generate(seed: u64) -> ImageSet {
         validation: None,
         test,
         sources: vec![Source { path: None, sha256: hex(&hash.finalize()) }],
+        missing: MissingImages::default(),
         notes: Vec::new(),
     }
 }
