@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "training")]
 use std::process::Stdio;
 use std::sync::Once;
 
