@@ -242,8 +242,8 @@ pub struct DetectorFlags {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub eval_every: usize,
 
-    /// Images of a step that --iterations, --eval-every, --warmup-steps and --step-after are counted for: with fewer in a step,
-    /// all four grow by as much, so that the run sees as many images; 0 to take them as they are
+    /// Images of a step that --iterations, --eval-every, --warmup-steps and --step-after are counted for: with another number
+    /// all four are scaled so that the run sees as many images; 0 to take them as they are
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub schedule_batch: usize,
 }
