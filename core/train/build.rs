@@ -33,6 +33,7 @@ fn main() {
         .file("shim/batch_norm.cpp")
         .file("shim/switches.cpp")
         .file("shim/group.cpp")
+        .file("shim/multi_tensor.cpp")
         .file("shim/parallel.cpp")
         .file("shim/transfer.cpp")
         .compile("imbalance_shim");

@@ -7,6 +7,7 @@ use imbalance_core::host::{HeadError, Loss};
 use imbalance_evaluation::coco::{self, GroundTruth, Options, Stats};
 use imbalance_train::heads::{LossHeadError, LossPath};
 use imbalance_train::losses::MadeLosses;
+use imbalance_train::transfer::sent;
 use imbalance_train::{Autocast, BatchLoss, Goal, Group, LossPhase, Precision, Share, Step, Task, TrainError};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
@@ -88,7 +89,7 @@ pub(crate) fn images(batch: &LoadedBatch, channels_last: bool, device: Device) -
     let (n, height, width) = (batch.images.len() as i64, batch.height as i64, batch.width as i64);
     let pixels = Tensor::f_from_slice(&batch.pixels)?.f_view([n, height, width, 3])?.f_permute([0, 3, 1, 2])?;
     let pixels = if channels_last { pixels } else { pixels.f_contiguous()? };
-    pixels.f_to_device(device)
+    sent(&pixels, device)
 }
 
 impl DetectionTask<'_> {

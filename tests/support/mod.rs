@@ -99,6 +99,13 @@ pub fn plugin_folder(id: &str, file: &Path) -> TempDir {
     folder
 }
 
+/// The library that gives a process of the toolkit GPUs which are in truth the processor; see its documentation.
+pub fn simulated_gpu() -> PathBuf {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| cargo(&["build", "--quiet", "--package=simulated-gpu"], &[]));
+    program().with_file_name("libsimulated_gpu.so")
+}
+
 /// `core/examples/panicking_loss.rs`, built, as the plugin of its id `panicking-loss`.
 pub fn panicking_plugin() -> TempDir {
     cargo(&["build", "--quiet", "--package=imbalance-core", "--example=panicking_loss"], &[]);

@@ -10,17 +10,23 @@ use imbalance_core::host::{Plugin, SearchPath};
 /// The plugins, in order of their ids.
 pub static PLUGINS: LazyLock<Vec<Arc<Plugin>>> = LazyLock::new(|| {
     let ids = ids();
+    let packages: Vec<String> = ids.iter().map(|id| format!("toolkit-loss-{id}")).collect();
+    let search = SearchPath::of(vec![build(&packages)]);
+    ids.iter().map(|id| Arc::new(search.open(id).unwrap())).collect()
+});
+
+/// Builds packages of the workspace as these tests are built; the folder that they are in then.
+pub fn build(packages: &[String]) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let profile = exe.parent().and_then(Path::parent).unwrap();
     let mut build = Command::new(env!("CARGO"));
     build.current_dir(workspace()).args(["build", "--quiet"]);
     build.args(profile.ends_with("release").then_some("--release"));
     build.arg("--target-dir").arg(profile.parent().unwrap());
-    build.args(ids.iter().flat_map(|id| ["--package".to_owned(), format!("toolkit-loss-{id}")]));
-    assert!(build.status().unwrap().success(), "the plugins do not build");
-    let search = SearchPath::of(vec![profile.to_owned()]);
-    ids.iter().map(|id| Arc::new(search.open(id).unwrap())).collect()
-});
+    build.args(packages.iter().flat_map(|package| ["--package", package]));
+    assert!(build.status().unwrap().success(), "{packages:?} do not build");
+    profile.to_owned()
+}
 
 fn workspace() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -198,6 +198,14 @@ struct Reducer {
         launch();
         for (auto &bucket : buckets) {
             group.wait(bucket.work);
+            const auto own = [this](size_t member) { return bool(filled[member]); };
+            if (std::all_of(bucket.members.begin(), bucket.members.end(), own)) {
+                // Then no number need be read, which would be waited for.
+                for (size_t place = 0; place < bucket.members.size(); ++place) {
+                    gradients[bucket.members[place]] = part(bucket, place);
+                }
+                continue;
+            }
             const auto count = static_cast<int64_t>(bucket.members.size());
             const auto used = bucket.flat.narrow(0, bucket.offsets.back(), count).to(at::kCPU, at::kFloat);
             for (size_t place = 0; place < bucket.members.size(); ++place) {

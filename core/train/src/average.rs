@@ -9,7 +9,9 @@
 //! statistics of normalisations are averaged too, so that they belong to the averaged weights.
 
 use tch::nn::VarStore;
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
+
+use crate::multi_tensor::{lerp_all, together};
 
 /// Averages of all variables of a store.
 #[derive(Debug)]
@@ -51,14 +53,17 @@ impl Average {
     pub fn update(&mut self, updates: u64) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         let decay = self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
+        let mut floats = Vec::new();
         for (_, variable, average) in &mut self.pairs {
-            if average.is_floating_point() {
+            if together(average.device()) && average.kind() == Kind::Float {
+                floats.push((&*average, &*variable));
+            } else if average.is_floating_point() {
                 let _ = average.f_lerp_(variable, 1.0 - decay)?;
             } else {
                 average.f_copy_(variable)?;
             }
         }
-        Ok(())
+        if floats.is_empty() { Ok(()) } else { lerp_all(&floats, 1.0 - decay) }
     }
 
     /// Exchanges the variables' values with their averages; a second call puts them back.

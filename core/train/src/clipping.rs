@@ -2,16 +2,18 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use crate::multi_tensor::{norm_of_all, together};
+
 /// The 2-norm of all gradients taken as one vector. Undefined tensors (variables that the loss did not
 /// touch) count as zero; `None` when all are. A scalar on the gradients' device, which is not waited for.
 pub fn gradient_norm(gradients: &[Tensor]) -> Result<Option<Tensor>, TchError> {
-    let mut norms = Vec::with_capacity(gradients.len());
-    for gradient in gradients.iter().filter(|gradient| gradient.defined()) {
-        norms.push(gradient.f_norm()?.f_to_kind(Kind::Float)?);
+    let defined: Vec<&Tensor> = gradients.iter().filter(|gradient| gradient.defined()).collect();
+    let Some(first) = defined.first() else { return Ok(None) };
+    if together(first.device()) && !defined.iter().any(|gradient| gradient.is_sparse()) {
+        return norm_of_all(&defined).map(Some);
     }
-    if norms.is_empty() {
-        return Ok(None);
-    }
+    let norm = |gradient: &Tensor| gradient.f_norm()?.f_to_kind(Kind::Float);
+    let norms = defined.into_iter().map(norm).collect::<Result<Vec<_>, _>>()?;
     Tensor::f_stack(&norms, 0)?.f_norm().map(Some)
 }
 
@@ -19,6 +21,15 @@ pub fn gradient_norm(gradients: &[Tensor]) -> Result<Option<Tensor>, TchError> {
 /// as `torch.nn.utils.clip_grad_norm_` does.
 pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
     (max_norm / (norm + 1e-6)).min(1.0)
+}
+
+/// The same of a norm that a device is still computing.
+///
+/// # Errors
+/// libtorch's.
+pub(crate) fn clip_factor_on_device(norm: &Tensor, share: f64, max_norm: f64) -> Result<Tensor, TchError> {
+    let norm = norm.f_mul_scalar(share)?.f_add_scalar(1e-6)?;
+    norm.f_reciprocal()?.f_mul_scalar(max_norm)?.f_clamp_max(1.0)
 }
 
 #[cfg(test)]
@@ -45,6 +56,10 @@ mod tests {
     fn the_factor_shrinks_and_never_grows() {
         assert!((clip_factor(10.0, 0.1) - 0.01).abs() < 1e-8);
         assert_eq!(clip_factor(0.05, 0.1), 1.0);
+        for norm in [20f32, 0.1, 0.0] {
+            let factor = clip_factor_on_device(&Tensor::from(norm), 0.5, 0.1).unwrap().double_value(&[]);
+            assert!((factor - clip_factor(f64::from(norm) * 0.5, 0.1)).abs() < 1e-7);
+        }
         assert_eq!(clip_factor(0.0, 0.1), 1.0);
     }
 }

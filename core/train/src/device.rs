@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use libc::RTLD_NOLOAD;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use serde::Serialize;
 use tch::Device;
@@ -96,7 +97,7 @@ impl DeviceChoice {
             Self::Cuda(number) => opened(of(number).map_err(|reason| {
                 TrainError::Settings(format!("--device {self}: {reason}; --device cpu works everywhere"))
             })?),
-            Self::Auto if has_driver() => match of(None) {
+            Self::Auto if has_driver() || cuda_is_loaded() => match of(None) {
                 Ok(device) => opened(device),
                 Err(reason) => Ok(Opened { device: Device::Cpu, passed_over: Some(reason) }),
             },
@@ -110,10 +111,19 @@ fn has_driver() -> bool {
     Path::new("/proc/driver/nvidia/version").exists() || Path::new("/dev/nvidiactl").exists()
 }
 
+/// Whether the process has libtorch's CUDA library, or one that stands in for it, without our opening it.
+fn cuda_is_loaded() -> bool {
+    // SAFETY: RTLD_NOLOAD runs nothing.
+    unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_NOLOAD) }.is_ok()
+}
+
 /// Opens libtorch's CUDA library, once a process.
 fn load_cuda() -> Result<(), String> {
     static OPENED: OnceLock<Result<(), String>> = OnceLock::new();
     let open = || {
+        if cuda_is_loaded() {
+            return Ok(());
+        }
         let folder = libtorch_folder().ok_or("the folder of libtorch cannot be found")?;
         let path = folder.join("libtorch_cuda.so");
         if !path.exists() {

@@ -25,6 +25,7 @@ pub mod losses;
 pub mod manifest;
 pub mod memory;
 pub mod metrics;
+mod multi_tensor;
 pub mod normalised_classifier;
 pub mod optimiser;
 pub mod order;

@@ -146,13 +146,21 @@ const WAYS: [(LossPath, Kind, f64); 5] = [
 
 type Head2 = fn(&Loss, &Tensor, &Tensor, &HeadOptions<'_>) -> Result<Gradients, imbalance_train::heads::LossHeadError>;
 
-fn check(head: Head, compute: Head2, reference: fn(&Loss, &[f64], &[i64], &[f32]) -> Reference, targets: &[i64]) {
-    let tensor = |kind| Tensor::from_slice(&logits()).reshape([ROWS as i64, COLUMNS as i64]).to_kind(kind);
+fn check(
+    head: Head,
+    device: Device,
+    compute: Head2,
+    reference: fn(&Loss, &[f64], &[i64], &[f32]) -> Reference,
+    targets: &[i64],
+) {
+    let tensor = |kind| Tensor::from_slice(&logits()).reshape([ROWS as i64, COLUMNS as i64]).to_kind(kind).to(device);
     let weights = weights();
+    // Those of rows are the host's.
     let weight_tensor = Tensor::from_slice(&weights);
-    let target_tensor = Tensor::from_slice(targets);
+    let target_tensor = Tensor::from_slice(targets).to(device);
+    let takes = |path| device == Device::Cpu || path == LossPath::Tensor;
     for loss in losses(head) {
-        for (path, kind, tolerance) in WAYS {
+        for (path, kind, tolerance) in WAYS.into_iter().filter(|&(path, ..)| takes(path)) {
             let what = format!("{} on {head:?}, {path} path, {kind:?}", loss.id());
             let logits = tensor(kind);
             for weights in [None, Some(&weight_tensor)] {
@@ -161,7 +169,7 @@ fn check(head: Head, compute: Head2, reference: fn(&Loss, &[f64], &[i64], &[f32]
                     compute(&loss, &logits, &target_tensor, &options).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let of = weights.map_or(vec![1.0; ROWS], |weights| Vec::<f32>::try_from(weights).unwrap());
                 let want = reference(&loss, &numbers(&logits), targets, &of);
-                assert_eq!(got.gradient.kind(), kind);
+                assert_eq!((got.gradient.kind(), got.gradient.device()), (kind, device));
                 // The losses are float32 whatever the logits are.
                 assert_close(&numbers(&got.loss), &want.loss, tolerance.min(1e-4), &format!("{what}: loss"));
                 assert_close(&numbers(&got.gradient), &want.gradient, tolerance, &format!("{what}: gradient"));
@@ -172,12 +180,28 @@ fn check(head: Head, compute: Head2, reference: fn(&Loss, &[f64], &[i64], &[f32]
 
 #[test]
 fn softmax_head() {
-    check(Head::Softmax, softmax_gradients, softmax_reference, &softmax_targets());
+    check(Head::Softmax, Device::Cpu, softmax_gradients, softmax_reference, &softmax_targets());
 }
 
 #[test]
 fn sigmoid_head() {
-    check(Head::Sigmoid, sigmoid_gradients, sigmoid_reference, &sigmoid_targets());
+    check(Head::Sigmoid, Device::Cpu, sigmoid_gradients, sigmoid_reference, &sigmoid_targets());
+}
+
+/// On a simulated one, which is strict about where tensors are; in a process that has it from the start.
+#[test]
+#[cfg(target_os = "linux")]
+fn heads_on_a_gpu() {
+    const THERE: &str = "SIMULATED_GPUS";
+    if std::env::var_os(THERE).is_none() {
+        let library = every_plugin::build(&["simulated-gpu".to_owned()]).join("libsimulated_gpu.so");
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        let status = again.args(["--exact", "heads_on_a_gpu"]).env("LD_PRELOAD", library).env(THERE, "1").status();
+        return assert!(status.unwrap().success());
+    }
+    let gpu = Device::Cuda(0);
+    check(Head::Softmax, gpu, softmax_gradients, softmax_reference, &softmax_targets());
+    check(Head::Sigmoid, gpu, sigmoid_gradients, sigmoid_reference, &sigmoid_targets());
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What the network is trained with (Lin et al., 2017, sections 3 and 4.1).
 
+use std::cell::Cell;
+
 use imbalance_core::ClassCounts;
 use imbalance_core::host::{Loss, SigmoidHead};
-use imbalance_train::heads::{HeadOptions, LossPath, sigmoid_loss};
+use imbalance_train::heads::{HeadOptions, LossPath, sigmoid_loss_sum};
+use imbalance_train::transfer::sent;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn};
 
@@ -173,11 +176,11 @@ impl RetinaLoss {
         let (mut logits, mut boxes) = (Vec::new(), Tensor::f_zeros([], (Kind::Float, device))?);
         for (output, (rows, offsets)) in outputs.into_iter().zip(&targets.foreground) {
             if !rows.is_empty() {
-                let rows = Tensor::f_from_slice(rows)?.f_to_device(device)?;
+                let rows = sent(&Tensor::f_from_slice(rows)?, device)?;
                 let said = output.offsets.f_reshape([-1, 4])?.f_index_select(0, &rows)?;
                 let kind = if said.kind() == Kind::Double { Kind::Double } else { Kind::Float };
                 let said = said.f_to_kind(kind)?;
-                let expected = Tensor::f_from_slice(offsets)?.f_view([-1, 4])?.f_to_device(device)?.f_to_kind(kind)?;
+                let expected = sent(&Tensor::f_from_slice(offsets)?.f_view([-1, 4])?, device)?.f_to_kind(kind)?;
                 boxes = boxes.f_add(&box_loss.sum(&said, &expected)?)?;
             }
             let classes = output.logits.size()[2];
@@ -191,8 +194,8 @@ impl RetinaLoss {
         };
         let mut class = Tensor::f_zeros([], (Kind::Float, device))?;
         for (logits, classes) in batches {
-            let classes = Tensor::f_from_slice(&classes)?.f_to_device(device)?;
-            class = class.f_add(&sigmoid_loss(loss, logits, &classes, &options)?.sum)?;
+            let classes = sent(&Tensor::f_from_slice(&classes)?, device)?;
+            class = class.f_add(&sigmoid_loss_sum(loss, logits, &classes, &options)?)?;
         }
         Ok(Self { class, boxes })
     }
@@ -208,11 +211,13 @@ impl BoxLoss {
     }
 }
 
-/// The state of a [`Normaliser`], which is saved with the weights.
+/// The state of a [`Normaliser`], which is saved with the weights. Weights are loaded before the first batch.
 #[derive(Debug)]
 pub struct NormaliserState {
     kind: Normaliser,
     running: Tensor,
+    /// What `running` holds since this has written it, so that a GPU need not be asked.
+    written: Cell<Option<f32>>,
 }
 
 impl NormaliserState {
@@ -224,7 +229,7 @@ impl NormaliserState {
         let running = path.f_zeros_no_train("loss_normaliser", &[1])?;
         let mut first = running.shallow_clone();
         let _ = first.f_fill_(NORMALISER_START)?;
-        Ok(Self { kind, running })
+        Ok(Self { kind, running, written: Cell::new(None) })
     }
 
     /// What the losses of a training batch with so many foreground anchors are divided by.
@@ -236,10 +241,14 @@ impl NormaliserState {
         match self.kind {
             Normaliser::Batch => Ok(foreground),
             Normaliser::Running => {
-                let before = self.running.f_double_value(&[0])?;
+                let before = match self.written.get() {
+                    Some(written) => f64::from(written),
+                    None => self.running.f_double_value(&[0])?,
+                };
                 let now = (1.0 - NORMALISER_RATE) * before + NORMALISER_RATE * foreground;
                 let _ = tch::no_grad(|| self.running.shallow_clone().f_fill_(now))?;
-                Ok(self.running.f_double_value(&[0])?)
+                self.written.set(Some(now as f32));
+                Ok(f64::from(now as f32))
             }
         }
     }

@@ -52,9 +52,15 @@ impl Group {
                 let joined = with_message(|message, length| unsafe {
                     imbalance_group_join_nccl(handle.0, number, message, length).then_some(())
                 });
+                self.nccl = joined.is_ok();
                 joined.or_else(|reason| refused(&format!("{reason}; --backend gloo goes without")))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether tensors on `device` are summed without the host's waiting for it.
+    pub fn by_nccl(&self, device: Device) -> bool {
+        self.nccl && device.is_cuda()
     }
 }

@@ -110,6 +110,8 @@ pub struct Group {
     local_size: Option<usize>,
     /// c10d's, where there is more than one process.
     handle: Option<Handle>,
+    /// Whether NCCL carries what is on GPUs.
+    nccl: bool,
 }
 
 #[derive(Debug)]
@@ -141,7 +143,7 @@ impl GroupError {
 impl Group {
     /// A process on its own.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1, local_rank: 0, local_size: Some(1), handle: None }
+        Self { rank: 0, size: 1, local_rank: 0, local_size: Some(1), handle: None, nccl: false }
     }
 
     /// The group that the environment describes, which this process joins.
@@ -189,7 +191,7 @@ impl Group {
         });
         let handle = Some(joined.map_err(failed)?);
         let Launch { rank, size, local_rank, local_size, .. } = *launch;
-        Ok(Self { rank, size, local_rank, local_size, handle })
+        Ok(Self { rank, size, local_rank, local_size, handle, nccl: false })
     }
 
     /// This process, from 0.

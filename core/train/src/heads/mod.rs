@@ -15,7 +15,7 @@ mod softmax;
 mod whole;
 
 pub use linear::linear_softmax_loss;
-pub use sigmoid::{sigmoid_gradients, sigmoid_loss};
+pub use sigmoid::{sigmoid_gradients, sigmoid_loss, sigmoid_loss_sum};
 pub use softmax::{softmax_gradients, softmax_loss, softmax_loss_sum, softmax_loss_with};
 pub use whole::{check_libtorch, whole_tensor_loss};
 

@@ -6,6 +6,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::formula::{Classes, Formula};
 use super::node::with_gradients;
+use crate::transfer::sent;
+
 use super::softmax::{first, in_kind_of, row_weights};
 use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors, numbers, whole};
 
@@ -47,6 +49,28 @@ pub fn sigmoid_loss(
     let ignored = |target: i64| target == SigmoidHead::IGNORED;
     let denominator = options.reduction.denominator(loss, &host_targets, ignored, weights.as_deref())?;
     Ok(HeadLoss { sum, total, denominator, negative_log_likelihood: 0.0 })
+}
+
+/// The sum of the loss over the rows with its graph, as [`HeadLoss::sum`], for a training that needs no more: an accelerator is
+/// not waited for.
+///
+/// # Errors
+/// See [`sigmoid_loss`].
+pub fn sigmoid_loss_sum(
+    loss: &Loss,
+    logits: Tensor,
+    targets: &Tensor,
+    options: &HeadOptions<'_>,
+) -> Result<Tensor, LossHeadError> {
+    check_tensors(&logits, targets, options)?;
+    if loss.is_whole_tensor() || options.path.fused(&logits)? {
+        return Ok(sigmoid_loss(loss, logits, targets, options)?.sum);
+    }
+    let (sum, gradient) = tch::no_grad(|| -> Result<_, LossHeadError> {
+        let Gradients { loss, gradient, .. } = by_tensors(loss, &logits.detach(), targets, options)?;
+        Ok((loss.f_sum(Kind::Double)?.f_to_kind(Kind::Float)?, gradient))
+    })?;
+    if logits.requires_grad() { with_gradients(&sum, &[(&logits, gradient)]) } else { Ok(sum) }
 }
 
 /// Each row's loss (the sum over its logits) and the gradient of their sum, without a graph and without touching the
@@ -148,7 +172,7 @@ fn by_tensors(
     let binary = loss.classes() == 2;
     let adjustment = loss.adjustment();
     let table =
-        |values: &Vec<f64>| Ok::<_, LossHeadError>(Tensor::f_from_slice(values)?.f_to_kind(kind)?.f_to_device(device)?);
+        |values: &Vec<f64>| Ok::<_, LossHeadError>(sent(&Tensor::f_from_slice(values)?.f_to_kind(kind)?, device)?);
     // One entry for each column: the foreground's for all where there are only two classes.
     let of_columns = |values: &Vec<f64>| -> Result<Tensor, LossHeadError> {
         let values = table(values)?;
@@ -176,19 +200,24 @@ fn by_tensors(
     let background = loss.classes() as i64 - 1;
     let (values, slope) = formula.eval(&z.f_neg()?, &Classes::All(background))?;
     let (mut values, mut gradient) = (values.f_contiguous()?, slope.f_neg()?);
-    let rows = targets.f_ge(0)?.f_nonzero()?.f_squeeze_dim(1)?;
-    if rows.numel() > 0 {
-        let columns_of = targets.f_index_select(0, &rows)?;
-        let classes = if binary { columns_of.f_zeros_like()? } else { columns_of.shallow_clone() };
-        let at = [Some(rows), Some(columns_of)];
-        let mut m = z.f_index(&at)?;
-        if let Some(margin) = &adjustment.margin {
-            m = m.f_sub(&table(margin)?.f_index_select(0, &classes)?)?;
-        }
-        let (positive, positive_slope) = formula.eval(&m, &Classes::Each(&classes))?;
-        values = values.f_index_put_(&at, &positive, false)?;
-        gradient = gradient.f_index_put_(&at, &positive_slope, false)?;
+    // Of each row the column that its target names, the first where it names none and the entry stays: to ask which rows have one
+    // would be to wait for an accelerator.
+    let positive = targets.f_ge(0)?;
+    let columns_of = targets.f_clamp_min(0)?;
+    let classes = if binary { columns_of.f_zeros_like()? } else { columns_of.shallow_clone() };
+    let at = columns_of.f_unsqueeze(1)?;
+    let entry = |all: &Tensor| all.f_gather(1, &at, false)?.f_squeeze_dim(1);
+    let mut m = entry(&z)?;
+    if let Some(margin) = &adjustment.margin {
+        m = m.f_sub(&table(margin)?.f_index_select(0, &classes)?)?;
     }
+    let (of_positive, slope_of_positive) = formula.eval(&m, &Classes::Each(&classes))?;
+    let replaced = |all: &Tensor, by: &Tensor| -> Result<Tensor, LossHeadError> {
+        let entries = by.f_where_self(&positive, &entry(all)?)?;
+        Ok(all.f_scatter(1, &at, &entries.f_unsqueeze(1)?)?)
+    };
+    values = replaced(&values, &of_positive)?;
+    gradient = replaced(&gradient, &slope_of_positive)?;
     let mut of_row = values.f_sum_dim_intlist([1_i64].as_slice(), false, None::<Kind>)?;
     if let Some(scale) = &scale {
         gradient = gradient.f_mul_(scale)?;

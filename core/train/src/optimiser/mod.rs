@@ -2,14 +2,14 @@
 //!
 //! tch's own optimiser has no state to save, and makes several passes over memory where one is enough.
 
-mod adamw;
+pub(crate) mod adamw;
 mod fused;
 mod layers;
-mod sgd;
+pub(crate) mod sgd;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -19,6 +19,7 @@ pub use layers::{LayerRates, Prefixes, freeze};
 pub use sgd::SgdConfig;
 
 use crate::error::TrainError;
+use crate::multi_tensor::{Lists, together};
 use adamw::AdamWUpdate;
 use fused::{Job, Update};
 use sgd::SgdUpdate;
@@ -125,6 +126,8 @@ impl Optimiser {
         let _no_grad = tch::no_grad_guard();
         let rule = self.rule;
         let (mut jobs, mut kept) = (Vec::new(), Vec::new());
+        // Those on an accelerator that move alike: by the bits of decay and rate, the updates and the kind.
+        let mut lists: BTreeMap<(u64, u64, u64, i32), Lists<'_>> = BTreeMap::new();
         for (parameter, gradient) in self.parameters.iter_mut().zip(gradients) {
             if !gradient.defined() {
                 continue;
@@ -137,6 +140,12 @@ impl Optimiser {
             parameter.updates += 1;
             let weight_decay = if parameter.decays { rule.weight_decay() } else { 0.0 };
             let scalars = (scale, weight_decay, lr * parameter.rate);
+            if together(parameter.weights.device()) && !gradient.is_sparse() && gradient.numel() > 0 {
+                let Parameter { weights, state, updates, .. } = &*parameter;
+                let alike = (weight_decay.to_bits(), scalars.2.to_bits(), *updates, weights.kind() as i32);
+                lists.entry(alike).or_default().push(weights, gradient, state)?;
+                continue;
+            }
             match fused_gradient(parameter, gradient)? {
                 Some(gradient) => {
                     let update = update(rule, parameter.updates, scalars);
@@ -152,6 +161,13 @@ impl Optimiser {
             }
         }
         fused::run(jobs);
+        for ((weight_decay, lr, updates, _), lists) in lists {
+            let scalars = (scale, f64::from_bits(weight_decay), f64::from_bits(lr));
+            match rule {
+                Rule::Sgd(config) => lists.sgd(config, scalars)?,
+                Rule::AdamW(config) => lists.adamw(config, updates, scalars)?,
+            }
+        }
         Ok(())
     }
 

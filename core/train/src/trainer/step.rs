@@ -1,12 +1,14 @@
 //! One step: gradients, their norm, the update.
 //!
 //! What a step found on a GPU is read some steps later, when it is told or saved, so that the GPU has always work to do. Only
-//! what the step itself depends on is read at once: the norm where gradients are clipped or scaled, the sums over processes.
+//! what the step itself depends on is read at once: the norm where float16's gradients are scaled, the sums over processes where
+//! Gloo carries them.
 
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
-use crate::clipping::{clip_factor, gradient_norm};
+use crate::clipping::{clip_factor, clip_factor_on_device, gradient_norm};
 use crate::error::TrainError;
+use crate::multi_tensor::{multiply_all, together};
 use crate::schedule::Position;
 use crate::seeding::{Stream, seed_libtorch};
 use crate::state::TrainState;
@@ -30,10 +32,31 @@ struct Added {
 /// Steps whose findings may wait: a loss that is not finite is noticed so many steps late on a GPU.
 const UNREAD: usize = 64;
 
-/// A number that the device may still be computing.
+/// A number that the device may still be computing: a scalar, float32 or float64.
 enum Number {
     Known(f64),
     Awaited(Tensor),
+}
+
+/// Waits for all of them: one copy from a device, however many.
+fn read_all<'a>(numbers: impl IntoIterator<Item = &'a mut Number>) -> Result<(), TchError> {
+    let mut awaited: Vec<&mut Number> = numbers.into_iter().collect();
+    let mut scalars = Vec::new();
+    awaited.retain(|number| match number {
+        Number::Known(_) => false,
+        Number::Awaited(_) => true,
+    });
+    for number in &awaited {
+        if let Number::Awaited(scalar) = number {
+            scalars.push(scalar.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([])?);
+        }
+    }
+    if scalars.is_empty() {
+        return Ok(());
+    }
+    let values = Vec::<f64>::try_from(Tensor::f_stack(&scalars, 0)?.f_to_device(Device::Cpu)?)?;
+    awaited.into_iter().zip(values).for_each(|(number, value)| *number = Number::Known(value));
+    Ok(())
 }
 
 impl Number {
@@ -56,6 +79,12 @@ pub(super) struct Found {
     /// The step, from 1.
     step: u64,
     lr: f64,
+}
+
+impl Found {
+    fn numbers(&mut self) -> impl Iterator<Item = &mut Number> {
+        self.losses.iter_mut().map(|(loss, _)| loss).chain(std::iter::once(&mut self.norm))
+    }
 }
 
 /// What the newest step that was read has found.
@@ -90,7 +119,7 @@ impl Fit<'_> {
             self.reducer.begin()?;
             self.reducer.finish(&mut added.gradients)?;
         }
-        let Added { gradients, divisor, units, losses } = added;
+        let Added { mut gradients, divisor, units, losses } = added;
 
         let accumulate = self.config.accumulate;
         let at = Position { step, epoch, place: first / accumulate, steps: count.div_ceil(accumulate) };
@@ -100,11 +129,20 @@ impl Fit<'_> {
         let share = share / self.loss_factor();
         let mut norm = gradient_norm(&gradients)?.map_or(Number::Known(0.0), Number::Awaited);
         let (mut scale, mut overflow) = (share, false);
-        if self.config.scale_loss || self.config.clip_norm.is_some() {
-            let value = share * norm.read()?;
-            scale *= self.config.clip_norm.map_or(1.0, |largest| clip_factor(value, largest));
-            overflow = self.config.scale_loss && self.state.loss_scale.observe(value.is_finite()) && !value.is_finite();
-            norm = Number::Known(norm.read()?);
+        match (&norm, self.config.clip_norm) {
+            // On the device, which is not waited for.
+            (Number::Awaited(norm), Some(largest)) if together(norm.device()) && !self.config.scale_loss => {
+                gradients = multiply_all(&gradients, &clip_factor_on_device(norm, share, largest)?)?;
+            }
+            (_, None) if !self.config.scale_loss => {}
+            (_, largest) => {
+                let read = norm.read()?;
+                let value = share * read;
+                scale *= largest.map_or(1.0, |largest| clip_factor(value, largest));
+                overflow =
+                    self.config.scale_loss && self.state.loss_scale.observe(value.is_finite()) && !value.is_finite();
+                norm = Number::Known(read);
+            }
         }
         if !overflow {
             self.optimiser.step(&gradients, scale, lr)?;
@@ -185,18 +223,33 @@ impl Fit<'_> {
                 None => (Number::Known(0.0), 0.0),
             });
         }
-        let (sum, units) = match loss {
-            Some(loss) => (loss.sum.f_double_value(&[])?, loss.units),
-            None => (0.0, 0.0),
-        };
-        let [sum, units, asked] = self.group.sum([sum, units, f64::from(self.interrupt.requested())])?;
+        let units = loss.map_or(0.0, |loss| loss.units);
+        let asked = f64::from(self.interrupt.requested());
+        let device = self.task.variables().device();
+        if self.group.by_nccl(device) {
+            // The sum stays on the GPUs, so that no host waits for the forward pass before it gives out the backward one.
+            let sum = match loss {
+                Some(loss) => loss.sum.f_detach()?.f_to_dtype(Kind::Double, false, true)?.f_reshape([])?,
+                None => Tensor::f_zeros([], (Kind::Double, device))?,
+            };
+            self.group.sum_tensor(&sum)?;
+            let [units, asked] = self.group.sum([units, asked])?;
+            self.stop |= asked > 0.0;
+            return Ok((Number::Awaited(sum), units));
+        }
+        let sum = loss.map_or(Ok(0.0), |loss| loss.sum.f_double_value(&[]))?;
+        let [sum, units, asked] = self.group.sum([sum, units, asked])?;
         self.stop |= asked > 0.0;
         Ok((Number::Known(sum), units))
     }
 
     /// Reads what the last steps found, which everything that is saved or told depends on.
     pub(super) fn settle(&mut self) -> Result<(), TrainError> {
-        std::mem::take(&mut self.found).into_iter().try_for_each(|found| self.read(found))
+        let mut all = std::mem::take(&mut self.found);
+        if self.task.variables().device() != Device::Cpu {
+            read_all(all.iter_mut().flat_map(Found::numbers))?;
+        }
+        all.into_iter().try_for_each(|found| self.read(found))
     }
 
     fn read(&mut self, found: Found) -> Result<(), TrainError> {
