@@ -175,6 +175,21 @@ fn replies_are_learnt_alike() {
     let lab = Lab::new();
     lab.agree(&[&DIALOGUE[..], &["--loss", "eureka", "--clip-norm", "1"]].concat(), 1e-3);
     lab.agree(&[&DIALOGUE[..], &["--loss", "cross-entropy", "--optimiser", "adamw", "--lr", "0.001"]].concat(), 1e-3);
+    // More steps are no more waits. Replies of one token cost the same whatever was learnt.
+    let waits = |dialogues: usize| {
+        let (data, log) = (format!("data-{dialogues}"), format!("log-{dialogues}"));
+        std::fs::create_dir(lab.path(&data)).unwrap();
+        for (split, dialogues) in [("train", 0..dialogues), ("valid", 24..26), ("test", 26..28)] {
+            std::fs::write(lab.path(&format!("{data}/{split}.txt")), corpus(dialogues)).unwrap();
+        }
+        let short = ["--max-length", "1", "--min-length", "1", "--clip-norm", "1", "--data", &data];
+        let mut command = lab.train(1, &format!("run-{dialogues}"), &[&DIALOGUE[..], &short].concat());
+        command.args(["--device", "cuda", "--log-every", "1000"]).env("SIMULATED_GPU_LOG", lab.path(&log));
+        succeeds(&mut command);
+        let counts = lab.counts(&log);
+        counts.into_iter().filter(|(name, _)| name.starts_with("wait")).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(waits(16), waits(24));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imbalance_core::host::{HeadError, Loss};
-use imbalance_train::heads::{HeadLoss, HeadOptions, LossHeadError, LossPath, softmax_loss_with};
+use imbalance_train::heads::{HeadOptions, LossHeadError, LossPath, softmax_loss_sum, softmax_loss_with};
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{Autocast, BatchLoss, Goal, Group, LossPhase, Precision, Sampling, Step, Task, TrainError};
 use tch::nn::VarStore;
@@ -58,8 +58,8 @@ impl Task for DialogueTask<'_> {
             logits_for(loss, self.model, &batch, true).map_err(TrainError::task)?
         };
         let options = HeadOptions { path: self.loss_path, ..HeadOptions::default() };
-        let sum = match softmax_loss_with(loss, logits, &targets, &options) {
-            Ok(HeadLoss { sum, .. }) => sum,
+        let sum = match softmax_loss_sum(loss, logits, &targets, &options) {
+            Ok(sum) => sum,
             // Of logits that are not finite the loss is none either; the loop knows step and checkpoint to name.
             Err(LossHeadError::Head(HeadError::NotFinite { .. })) => Tensor::from(f32::NAN).set_requires_grad(true),
             Err(error) => return Err(TrainError::task(error)),

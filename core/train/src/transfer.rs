@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
+use tch::kind::Element;
 use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;
 
@@ -25,4 +26,15 @@ pub fn sent(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
     }
     // SAFETY: a tensor on the heap that the shim made for us.
     Ok(unsafe { Tensor::from_ptr(made) })
+}
+
+/// Numbers of the host as a tensor `[n]` on `device`, sent likewise.
+///
+/// # Panics
+/// Where tch's functions without a result do: out of memory.
+pub fn sent_slice<T: Element>(values: &[T], device: Device) -> Tensor {
+    match sent(&Tensor::from_slice(values), device) {
+        Ok(tensor) => tensor,
+        Err(error) => panic!("{error}"),
+    }
 }

@@ -1,5 +1,6 @@
 //! Histories and replies as padded tensors.
 
+use imbalance_train::transfer::sent_slice;
 use tch::{Device, Tensor};
 
 use super::Special;
@@ -67,7 +68,7 @@ impl Batch {
         let index = &index;
         let rows = self.reply_lengths.iter().zip(0..);
         let positions: Vec<i64> = rows.flat_map(|(&len, row)| (0..len).map(move |column| index(row, column))).collect();
-        Tensor::from_slice(&positions).to_device(self.reply.device())
+        sent_slice(&positions, self.reply.device())
     }
 }
 
@@ -79,7 +80,7 @@ fn pad(rows: &[&[u32]], pad: u32, device: Device) -> (Tensor, Vec<i64>) {
             *id = i64::from(token);
         }
     }
-    let ids = Tensor::from_slice(&ids).view([rows.len() as i64, width as i64]).to_device(device);
+    let ids = sent_slice(&ids, device).view([rows.len() as i64, width as i64]);
     (ids, rows.iter().map(|row| row.len() as i64).collect())
 }
 

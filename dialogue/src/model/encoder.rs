@@ -1,5 +1,6 @@
 //! The encoder of the LSTM model.
 
+use imbalance_train::transfer::sent_slice;
 use tch::{Kind, Tensor, nn};
 
 use super::embedding::Embedding;
@@ -46,7 +47,7 @@ impl Encoder {
         // Time first: the layout in which the fused kernel needs no copy.
         let inputs = self.embedding.forward(&batch.history.tr()).dropout(self.dropout, train);
         let (outputs, state) = self.lstm.forward_to_lengths(&inputs, &batch.history_lengths, train)?;
-        let lengths = Tensor::from_slice(&batch.history_lengths).to_device(inputs.device());
+        let lengths = sent_slice(&batch.history_lengths, inputs.device());
         let positions = Tensor::arange(inputs.size()[0], (Kind::Int64, inputs.device()));
         let padding = positions.unsqueeze(0).ge_tensor(&lengths.unsqueeze(1));
         Ok((Memory { states: outputs.transpose(0, 1), padding }, state))

@@ -1,5 +1,6 @@
 //! Stacked LSTM layers (Hochreiter and Schmidhuber, 1997) over libtorch's fused kernels.
 
+use imbalance_train::transfer::sent_slice;
 use tch::{Kind, TchError, Tensor, nn};
 
 use super::ModelError;
@@ -99,7 +100,7 @@ impl Lstm {
         let (time, batch) = (inputs.size()[0], inputs.size()[1]);
         let device = inputs.device();
         let padded = lengths.iter().any(|&length| length < time);
-        let lengths = Tensor::from_slice(lengths).to_device(device);
+        let lengths = sent_slice(lengths, device);
         let ended = Tensor::arange(time, (Kind::Int64, device))
             .unsqueeze(1)
             .ge_tensor(&lengths)

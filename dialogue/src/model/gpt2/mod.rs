@@ -8,6 +8,7 @@ pub use config::Gpt2Config;
 
 use std::path::Path;
 
+use imbalance_train::transfer::sent_slice;
 use rust_bert::gpt2 as rust_bert_gpt2;
 use tch::{Kind, Tensor, nn};
 
@@ -134,12 +135,11 @@ impl ReplyModel for Gpt2Model {
             fed.resize(((row + 1) * width) as usize, row_start + source);
         }
         let device = batch.history.device();
-        let fed =
-            everything.flatten(0, 1).index_select(0, &Tensor::from_slice(&fed).to_device(device)).view([rows, width]);
+        let fed = everything.flatten(0, 1).index_select(0, &sent_slice(&fed, device)).view([rows, width]);
         let output = self.transformer.forward_t(Some(&fed), None, None, None, None, None, train);
         let states = output.map_err(|error| ModelError::Forward(error.to_string()))?.output;
         // Only the replies' states go through the output layer, by far the widest.
-        Ok(self.project(&states.flatten(0, 1).index_select(0, &Tensor::from_slice(&scored).to_device(device))))
+        Ok(self.project(&states.flatten(0, 1).index_select(0, &sent_slice(&scored, device))))
     }
 
     fn start<'a>(&'a self, histories: &Batch) -> Result<Box<dyn DecoderState + 'a>, ModelError> {
