@@ -6,6 +6,9 @@ use std::path::PathBuf;
 fn main() {
     println!("cargo::rerun-if-changed=src");
     println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        return;
+    }
     let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else { return };
     let lib = PathBuf::from(lib);
     let include = match env::var_os("LIBTORCH_INCLUDE") {

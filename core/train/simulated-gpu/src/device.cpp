@@ -81,11 +81,20 @@ struct Allocation {
     }
 };
 
-// All of them, by their first address.
+// All of them, by their first address, and those that are free, by their size: fresh pages would have to be zeroed by the system.
 struct Allocations {
     std::mutex mutex;
     std::map<uintptr_t, Allocation *> by_address;
+    std::multimap<size_t, Allocation *> free;
+    size_t free_bytes = 0;
 };
+
+constexpr size_t MOST_FREE_BYTES = 256 << 20;
+
+size_t whole_pages(size_t bytes) {
+    static const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    return (std::max<size_t>(bytes, 1) + page - 1) / page * page;
+}
 
 Allocations &allocations() {
     // Never destroyed: tensors of static storage outlive it.
@@ -94,8 +103,7 @@ Allocations &allocations() {
 }
 
 Allocation::Allocation(size_t asked) {
-    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    bytes = (std::max<size_t>(asked, 1) + page - 1) / page * page;
+    bytes = whole_pages(asked);
     start = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     TORCH_CHECK(start != MAP_FAILED, "the simulated GPU is out of memory: ", asked, " bytes");
     std::lock_guard<std::mutex> lock(allocations().mutex);
@@ -108,11 +116,38 @@ Allocation::~Allocation() {
     munmap(start, bytes);
 }
 
-void free_allocation(void *allocation) { delete static_cast<Allocation *>(allocation); }
+Allocation *allocation_of(size_t bytes) {
+    {
+        auto &all = allocations();
+        std::lock_guard<std::mutex> lock(all.mutex);
+        const auto found = all.free.find(whole_pages(bytes));
+        if (found != all.free.end()) {
+            auto *reused = found->second;
+            all.free_bytes -= reused->bytes;
+            all.free.erase(found);
+            return reused;
+        }
+    }
+    return new Allocation(bytes);
+}
+
+void free_allocation(void *given) {
+    auto *allocation = static_cast<Allocation *>(given);
+    {
+        auto &all = allocations();
+        std::lock_guard<std::mutex> lock(all.mutex);
+        if (all.free_bytes + allocation->bytes <= MOST_FREE_BYTES) {
+            all.free_bytes += allocation->bytes;
+            all.free.emplace(allocation->bytes, allocation);
+            return;
+        }
+    }
+    delete allocation;
+}
 
 struct Memory final : c10::Allocator {
     c10::DataPtr allocate(size_t bytes) override {
-        auto *made = new Allocation(bytes);
+        auto *made = allocation_of(bytes);
         return {made->start, made, &free_allocation, c10::Device(c10::kCUDA, current)};
     }
     void copy_data(void *, const void *, size_t) const override { TORCH_CHECK(false, "the host copies memory of the device"); }

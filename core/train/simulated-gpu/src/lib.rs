@@ -16,6 +16,7 @@
 //! | `SIMULATED_GPUS` | how many there are; 1 |
 //! | `SIMULATED_GPU_LOG` | a file to which the process adds, when it ends, what it counted: lines `run OPERATION N`, `wait OPERATION N` where the host waits for the device, `copy … N` |
 
+#![cfg(target_os = "linux")]
 #![allow(non_snake_case, reason = "NCCL's names")]
 
 use std::ffi::{c_char, c_int, c_void};
