@@ -4,24 +4,36 @@ use imbalance_core::{Class, ClassCounts, ImbalanceLoss, LogOdds, LossError, Para
 
 /// `−log p` for `p ≤ φ`, `−log p + log(1−p) − log(1−φ)` above.
 ///
-/// The derivative is `−(1−p)` below φ and −1 above: the loss has no lower bound.
+/// The derivative is `−(1−p)` below φ and −1 above: the loss has no lower bound, and a network that is trained with it alone drives
+/// its logits up without end. With `bonus-eps` the bonus stays what it is at 1−p = ε, and the derivative is `−(1−p)` again beyond.
 pub struct SimplifiedEureka {
     boundary: f64,
     offset: f64,
+    bonus_eps: f64,
 }
 
 impl ImbalanceLoss for SimplifiedEureka {
     fn new(params: &Params, _: &ClassCounts) -> Result<Self, LossError> {
-        let phi = params.number("phi")?;
+        let (phi, bonus_eps) = (params.number("phi")?, params.number("bonus-eps")?);
+        if bonus_eps >= 1.0 - phi {
+            let reason = format!("bonus-eps is {bonus_eps}; it must be less than 1 - phi, which is {}", 1.0 - phi);
+            return Err(LossError::new(reason));
+        }
         let offset = (-phi).ln_1p();
         // Finite also for φ = 0, so that a recorded formula has finite constants.
-        Ok(Self { boundary: (phi.ln() - offset).max(f64::from(f32::MIN)), offset })
+        Ok(Self { boundary: (phi.ln() - offset).max(f64::from(f32::MIN)), offset, bonus_eps })
     }
 
     #[inline(always)]
     fn pointwise<R: Real>(&self, m: LogOdds<R>, _: Class<R>) -> R {
         // −log p + log(1−p) = −m
-        m.value().select_greater(R::constant(self.boundary), -m.value() - self.offset, -m.log_p())
+        let rewarded = if self.bonus_eps > 0.0 {
+            let least = -m.log_p() + R::constant(self.bonus_eps.ln());
+            m.not_p().select_greater(R::constant(self.bonus_eps), -m.value(), least)
+        } else {
+            -m.value()
+        };
+        m.value().select_greater(R::constant(self.boundary), rewarded - self.offset, -m.log_p())
     }
 }
 
@@ -31,6 +43,7 @@ export_loss!(SimplifiedEureka {
     citation: "Eureka Loss (2021), Eq. 11",
     params: [
         "phi": 0.5 in 0.0..1.0, "likelihood above which predictions earn the bonus";
+        "bonus-eps": 0.0 in 0.0..1.0, "least 1-p that the bonus sees; 0 is exact and has no lower bound; less than 1 - phi";
     ],
 });
 
@@ -40,7 +53,25 @@ mod tests {
     use imbalance_core::testing::Evaluated;
 
     fn simplified(phi: f64) -> Evaluated<SimplifiedEureka> {
-        Evaluated::new(&[("phi", phi)], &[3, 1]).unwrap()
+        stopped(phi, 0.0).unwrap()
+    }
+
+    fn stopped(phi: f64, bonus_eps: f64) -> Result<Evaluated<SimplifiedEureka>, LossError> {
+        Evaluated::new(&[("phi", phi), ("bonus-eps", bonus_eps)], &[3, 1])
+    }
+
+    #[test]
+    fn the_bonus_ends_at_its_least() {
+        let (exact, stopped_at) = (simplified(0.5), stopped(0.5, 1e-5).unwrap());
+        for m in [-3.0, 0.5, 4.0, 11.5] {
+            assert_eq!(exact.at(m, 0), stopped_at.at(m, 0));
+        }
+        // 1 − p = 1e-6: −log p + log 1e-5 − log ½, and the slope of cross-entropy.
+        let (loss, slope) = stopped_at.at((1.0_f64 / 1e-6 - 1.0).ln(), 0);
+        assert!((loss - (-(-1e-6_f64).ln_1p() + (2e-5_f64).ln())).abs() < 1e-12, "{loss}");
+        assert!((slope + 1e-6).abs() < 1e-12, "{slope}");
+        let refused = stopped(0.5, 0.5).err().unwrap().to_string();
+        assert!(refused.contains("bonus-eps is 0.5; it must be less than 1 - phi, which is 0.5"), "{refused}");
     }
 
     #[test]
