@@ -84,11 +84,16 @@ struct Lab(TempDir);
 impl Lab {
     fn new() -> Self {
         let lab = Self(tempfile::tempdir().unwrap());
-        std::fs::create_dir(lab.path("data")).unwrap();
-        for (split, dialogues) in [("train", 0..24), ("valid", 24..26), ("test", 26..28)] {
-            std::fs::write(lab.path(&format!("data/{split}.txt")), corpus(dialogues)).unwrap();
-        }
+        lab.write_corpus("data", 24);
         lab
+    }
+
+    /// So many dialogues to train on, two to validate with, two to test with.
+    fn write_corpus(&self, folder: &str, dialogues: usize) {
+        std::fs::create_dir(self.path(folder)).unwrap();
+        for (split, dialogues) in [("train", 0..dialogues), ("valid", 24..26), ("test", 26..28)] {
+            std::fs::write(self.path(&format!("{folder}/{split}.txt")), corpus(dialogues)).unwrap();
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -178,10 +183,7 @@ fn replies_are_learnt_alike() {
     // More steps are no more waits. Replies of one token cost the same whatever was learnt.
     let waits = |dialogues: usize| {
         let (data, log) = (format!("data-{dialogues}"), format!("log-{dialogues}"));
-        std::fs::create_dir(lab.path(&data)).unwrap();
-        for (split, dialogues) in [("train", 0..dialogues), ("valid", 24..26), ("test", 26..28)] {
-            std::fs::write(lab.path(&format!("{data}/{split}.txt")), corpus(dialogues)).unwrap();
-        }
+        lab.write_corpus(&data, dialogues);
         let short = ["--max-length", "1", "--min-length", "1", "--clip-norm", "1", "--data", &data];
         let mut command = lab.train(1, &format!("run-{dialogues}"), &[&DIALOGUE[..], &short].concat());
         command.args(["--device", "cuda", "--log-every", "1000"]).env("SIMULATED_GPU_LOG", lab.path(&log));

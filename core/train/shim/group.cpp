@@ -16,6 +16,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <vector>
 
+#include "guarded.hpp"
 #include "nccl.hpp"
 
 namespace {
@@ -247,16 +248,6 @@ struct Reducer {
         settled = std::move(sequence);
     }
 };
-
-template <typename F> auto guarded(char *message, size_t size, F work) -> decltype(work()) {
-    try {
-        return work();
-    } catch (const std::exception &error) {
-        std::strncpy(message, error.what(), size - 1);
-        message[size - 1] = 0;
-    }
-    return {};
-}
 
 } // namespace
 

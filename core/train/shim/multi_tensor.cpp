@@ -3,10 +3,10 @@
 #include <ATen/Functions.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
-#include <cstring>
-#include <exception>
-#include <optional>
+#include <limits>
 #include <vector>
+
+#include "guarded.hpp"
 
 namespace {
 
@@ -19,22 +19,19 @@ std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t count) {
     return made;
 }
 
-template <typename F> auto guarded(char *message, size_t size, F work) -> decltype(work()) {
-    try {
+// As `guarded`, without a graph.
+template <typename F> auto plainly(char *message, size_t size, F work) -> decltype(work()) {
+    return guarded(message, size, [&] {
         at::NoGradGuard no_grad;
         return work();
-    } catch (const std::exception &error) {
-        std::strncpy(message, error.what(), size - 1);
-        message[size - 1] = 0;
-    }
-    return {};
+    });
 }
 
 } // namespace
 
 // The 2-norm of all of them as one vector, float32 of no dimensions. NULL with a message on failure, `false` below.
 extern "C" at::Tensor *imbalance_norm_of_all(at::Tensor *const *tensors, size_t count, char *message, size_t length) {
-    return guarded(message, length, [&] {
+    return plainly(message, length, [&] {
         auto norms = at::_foreach_norm(list(tensors, count), 2);
         for (auto &norm : norms) {
             norm = norm.to(at::kFloat);
@@ -45,7 +42,7 @@ extern "C" at::Tensor *imbalance_norm_of_all(at::Tensor *const *tensors, size_t 
 
 // The largest magnitude of all of them.
 extern "C" at::Tensor *imbalance_largest_of_all(at::Tensor *const *tensors, size_t count, char *message, size_t length) {
-    return guarded(message, length, [&] {
+    return plainly(message, length, [&] {
         const auto all = list(tensors, count);
         std::vector<at::Tensor> largest;
         for (const auto &tensor : at::_foreach_norm(all, std::numeric_limits<double>::infinity())) {
@@ -58,7 +55,7 @@ extern "C" at::Tensor *imbalance_largest_of_all(at::Tensor *const *tensors, size
 // a ← a + share·(b − a), for lists of one length.
 extern "C" bool imbalance_lerp_all(at::Tensor *const *to, at::Tensor *const *from, size_t count, double share, char *message,
                                    size_t length) {
-    return guarded(message, length, [&] {
+    return plainly(message, length, [&] {
         at::_foreach_lerp_(list(to, count), list(from, count), share);
         return true;
     });
@@ -67,7 +64,7 @@ extern "C" bool imbalance_lerp_all(at::Tensor *const *to, at::Tensor *const *fro
 // All times a number on their device: as many new tensors.
 extern "C" bool imbalance_multiply_all(at::Tensor *const *tensors, size_t count, const at::Tensor *factor, at::Tensor **made,
                                        char *message, size_t length) {
-    return guarded(message, length, [&] {
+    return plainly(message, length, [&] {
         auto products = at::_foreach_mul(list(tensors, count), *factor);
         for (size_t at = 0; at < count; ++at) {
             made[at] = new at::Tensor(std::move(products[at]));
@@ -76,7 +73,7 @@ extern "C" bool imbalance_multiply_all(at::Tensor *const *tensors, size_t count,
     });
 }
 
-// t ← factor·t of all, copied.
+// All times a number of the host, copied unless it is 1.
 static std::vector<at::Tensor> scaled(std::vector<at::Tensor> gradients, double factor) {
     return factor == 1.0 ? std::move(gradients) : at::_foreach_mul(gradients, factor);
 }
@@ -85,7 +82,7 @@ static std::vector<at::Tensor> scaled(std::vector<at::Tensor> gradients, double 
 extern "C" bool imbalance_sgd_all(at::Tensor *const *weights, at::Tensor *const *gradients, at::Tensor *const *velocities,
                                   size_t count, double scale, double weight_decay, double momentum, double lr, bool nesterov,
                                   char *message, size_t length) {
-    return guarded(message, length, [&] {
+    return plainly(message, length, [&] {
         const auto directions = scaled(list(gradients, count), scale);
         at::_fused_sgd_(list(weights, count), directions, list(velocities, momentum == 0.0 ? 0 : count), weight_decay, momentum,
                         lr, /*dampening=*/0, nesterov, /*maximize=*/false, /*is_first_step=*/false);
@@ -97,7 +94,7 @@ extern "C" bool imbalance_sgd_all(at::Tensor *const *weights, at::Tensor *const 
 extern "C" bool imbalance_adamw_all(at::Tensor *const *weights, at::Tensor *const *gradients, at::Tensor *const *means,
                                     at::Tensor *const *squares, size_t count, double scale, double weight_decay, double beta1,
                                     double beta2, double epsilon, double lr, uint64_t updates, char *message, size_t length) {
-    return guarded(message, length, [&] {
+    return plainly(message, length, [&] {
         const auto directions = scaled(list(gradients, count), scale);
         const auto options = weights[0]->options().dtype(at::kFloat).requires_grad(false);
         const std::vector<at::Tensor> steps(count, at::full({}, static_cast<double>(updates), options));

@@ -11,7 +11,7 @@
 use tch::nn::VarStore;
 use tch::{Kind, TchError, Tensor};
 
-use crate::multi_tensor::{lerp_all, together};
+use crate::multi_tensor::{is_accelerator, lerp_all};
 
 /// Averages of all variables of a store.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Average {
         let decay = self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
         let mut floats = Vec::new();
         for (_, variable, average) in &mut self.pairs {
-            if together(average.device()) && average.kind() == Kind::Float {
+            if is_accelerator(average.device()) && average.kind() == Kind::Float {
                 floats.push((&*average, &*variable));
             } else if average.is_floating_point() {
                 let _ = average.f_lerp_(variable, 1.0 - decay)?;

@@ -2,14 +2,14 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use crate::multi_tensor::{norm_of_all, together};
+use crate::multi_tensor::{is_accelerator, norm_of_all};
 
 /// The 2-norm of all gradients taken as one vector. Undefined tensors (variables that the loss did not
 /// touch) count as zero; `None` when all are. A scalar on the gradients' device, which is not waited for.
 pub fn gradient_norm(gradients: &[Tensor]) -> Result<Option<Tensor>, TchError> {
     let defined: Vec<&Tensor> = gradients.iter().filter(|gradient| gradient.defined()).collect();
     let Some(first) = defined.first() else { return Ok(None) };
-    if together(first.device()) && !defined.iter().any(|gradient| gradient.is_sparse()) {
+    if is_accelerator(first.device()) && !defined.iter().any(|gradient| gradient.is_sparse()) {
         return norm_of_all(&defined).map(Some);
     }
     let norm = |gradient: &Tensor| gradient.f_norm()?.f_to_kind(Kind::Float);

@@ -67,8 +67,8 @@ unsafe extern "C" {
     ) -> bool;
 }
 
-/// Whether tensors on `device` are better treated together.
-pub(crate) fn together(device: Device) -> bool {
+/// Whether `device` is one where many tensors are better treated at once.
+pub(crate) fn is_accelerator(device: Device) -> bool {
     device != Device::Cpu
 }
 

@@ -9,7 +9,6 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <map>

@@ -8,7 +8,7 @@ use super::formula::{Classes, Formula};
 use super::node::with_gradients;
 use crate::transfer::sent;
 
-use super::softmax::{first, in_kind_of, row_weights};
+use super::softmax::{first, in_kind_of, row_weights, summed};
 use super::{Gradients, HeadLoss, HeadOptions, LossHeadError, check_tensors, numbers, whole};
 
 /// The loss of `logits` `[n, columns]` at `targets` `[n]` (int64): a class, −1 for background, −2 for ignored.
@@ -66,11 +66,8 @@ pub fn sigmoid_loss_sum(
     if loss.is_whole_tensor() || options.path.fused(&logits)? {
         return Ok(sigmoid_loss(loss, logits, targets, options)?.sum);
     }
-    let (sum, gradient) = tch::no_grad(|| -> Result<_, LossHeadError> {
-        let Gradients { loss, gradient, .. } = by_tensors(loss, &logits.detach(), targets, options)?;
-        Ok((loss.f_sum(Kind::Double)?.f_to_kind(Kind::Float)?, gradient))
-    })?;
-    if logits.requires_grad() { with_gradients(&sum, &[(&logits, gradient)]) } else { Ok(sum) }
+    let of_rows = tch::no_grad(|| by_tensors(loss, &logits.detach(), targets, options))?;
+    summed(&logits, of_rows)
 }
 
 /// Each row's loss (the sum over its logits) and the gradient of their sum, without a graph and without touching the

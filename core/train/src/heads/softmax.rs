@@ -71,11 +71,14 @@ pub fn softmax_loss_sum(
     if loss.is_whole_tensor() || options.path.fused(&logits)? {
         return Ok(softmax_loss_with(loss, logits, targets, options)?.sum);
     }
-    let (sum, gradient) = tch::no_grad(|| -> Result<_, LossHeadError> {
-        let Gradients { loss, gradient, .. } = by_tensors(loss, &logits.detach(), targets, options)?;
-        Ok((loss.f_sum(Kind::Double)?.f_to_kind(Kind::Float)?, gradient))
-    })?;
-    if logits.requires_grad() { with_gradients(&sum, &[(&logits, gradient)]) } else { Ok(sum) }
+    let of_rows = tch::no_grad(|| by_tensors(loss, &logits.detach(), targets, options))?;
+    summed(&logits, of_rows)
+}
+
+/// The sum of the rows' losses, float32, with the gradient as its graph where `logits` have one.
+pub(super) fn summed(logits: &Tensor, of_rows: Gradients) -> Result<Tensor, LossHeadError> {
+    let sum = of_rows.loss.f_sum(Kind::Double)?.f_to_kind(Kind::Float)?;
+    if logits.requires_grad() { with_gradients(&sum, &[(logits, of_rows.gradient)]) } else { Ok(sum) }
 }
 
 /// The head's loss without a graph, from its rows.

@@ -19,7 +19,7 @@ pub use layers::{LayerRates, Prefixes, freeze};
 pub use sgd::SgdConfig;
 
 use crate::error::TrainError;
-use crate::multi_tensor::{Lists, together};
+use crate::multi_tensor::{Lists, is_accelerator};
 use adamw::AdamWUpdate;
 use fused::{Job, Update};
 use sgd::SgdUpdate;
@@ -140,7 +140,7 @@ impl Optimiser {
             parameter.updates += 1;
             let weight_decay = if parameter.decays { rule.weight_decay() } else { 0.0 };
             let scalars = (scale, weight_decay, lr * parameter.rate);
-            if together(parameter.weights.device()) && !gradient.is_sparse() && gradient.numel() > 0 {
+            if is_accelerator(parameter.weights.device()) && !gradient.is_sparse() && gradient.numel() > 0 {
                 let Parameter { weights, state, updates, .. } = &*parameter;
                 let alike = (weight_decay.to_bits(), scalars.2.to_bits(), *updates, weights.kind() as i32);
                 lists.entry(alike).or_default().push(weights, gradient, state)?;

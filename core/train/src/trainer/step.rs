@@ -8,7 +8,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::clipping::{clip_factor, clip_factor_on_device, gradient_norm};
 use crate::error::TrainError;
-use crate::multi_tensor::{multiply_all, together};
+use crate::multi_tensor::{is_accelerator, multiply_all};
 use crate::schedule::Position;
 use crate::seeding::{Stream, seed_libtorch};
 use crate::state::TrainState;
@@ -40,15 +40,11 @@ enum Number {
 
 /// Waits for all of them: one copy from a device, however many.
 fn read_all<'a>(numbers: impl IntoIterator<Item = &'a mut Number>) -> Result<(), TchError> {
-    let mut awaited: Vec<&mut Number> = numbers.into_iter().collect();
-    let mut scalars = Vec::new();
-    awaited.retain(|number| match number {
-        Number::Known(_) => false,
-        Number::Awaited(_) => true,
-    });
-    for number in &awaited {
-        if let Number::Awaited(scalar) = number {
-            scalars.push(scalar.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([])?);
+    let (mut awaited, mut scalars) = (Vec::new(), Vec::new());
+    for number in numbers {
+        if let Number::Awaited(scalar) = &*number {
+            scalars.push(scalar.f_to_kind(Kind::Double)?.f_reshape([])?);
+            awaited.push(number);
         }
     }
     if scalars.is_empty() {
@@ -131,7 +127,7 @@ impl Fit<'_> {
         let (mut scale, mut overflow) = (share, false);
         match (&norm, self.config.clip_norm) {
             // On the device, which is not waited for.
-            (Number::Awaited(norm), Some(largest)) if together(norm.device()) && !self.config.scale_loss => {
+            (Number::Awaited(norm), Some(largest)) if is_accelerator(norm.device()) && !self.config.scale_loss => {
                 gradients = multiply_all(&gradients, &clip_factor_on_device(norm, share, largest)?)?;
             }
             (_, None) if !self.config.scale_loss => {}
@@ -217,19 +213,21 @@ impl Fit<'_> {
     /// Sum and units of a batch's loss over all processes, which learn at the same time whether one of them has been asked
     /// to stop.
     fn over_processes(&mut self, loss: Option<&BatchLoss>) -> Result<(Number, f64), TrainError> {
+        let device = self.task.variables().device();
+        // The one that stands for logits that are not finite is made by the host.
+        let detached = |loss: &BatchLoss| loss.sum.f_detach()?.f_to_device(device);
         if self.group.size() == 1 {
             return Ok(match loss {
-                Some(loss) => (Number::Awaited(loss.sum.f_detach()?), loss.units),
+                Some(loss) => (Number::Awaited(detached(loss)?), loss.units),
                 None => (Number::Known(0.0), 0.0),
             });
         }
         let units = loss.map_or(0.0, |loss| loss.units);
         let asked = f64::from(self.interrupt.requested());
-        let device = self.task.variables().device();
         if self.group.by_nccl(device) {
             // The sum stays on the GPUs, so that no host waits for the forward pass before it gives out the backward one.
             let sum = match loss {
-                Some(loss) => loss.sum.f_detach()?.f_to_dtype(Kind::Double, false, true)?.f_reshape([])?,
+                Some(loss) => detached(loss)?.f_to_dtype(Kind::Double, false, true)?.f_reshape([])?,
                 None => Tensor::f_zeros([], (Kind::Double, device))?,
             };
             self.group.sum_tensor(&sum)?;
@@ -246,9 +244,7 @@ impl Fit<'_> {
     /// Reads what the last steps found, which everything that is saved or told depends on.
     pub(super) fn settle(&mut self) -> Result<(), TrainError> {
         let mut all = std::mem::take(&mut self.found);
-        if self.task.variables().device() != Device::Cpu {
-            read_all(all.iter_mut().flat_map(Found::numbers))?;
-        }
+        read_all(all.iter_mut().flat_map(Found::numbers))?;
         all.into_iter().try_for_each(|found| self.read(found))
     }
 
