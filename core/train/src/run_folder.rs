@@ -344,13 +344,7 @@ impl RunFolder {
     pub fn keep(&mut self) -> Result<(), RunError> {
         self.provisional = false;
         if std::mem::take(&mut self.untouched) {
-            let results = self.path.join(RESULTS);
-            match std::fs::remove_file(&results) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(FileError::on("delete", &results)(error).into());
-                }
-                _ => {}
-            }
+            self.delete_results()?;
         }
         if let Some(config) = self.pending_config.take() {
             write_text(&self.path.join(CONFIG), &config)?;
@@ -364,11 +358,22 @@ impl RunFolder {
     /// [`RunError::File`] when the disk refuses.
     pub fn write_results(&self, results: &impl Serialize) -> Result<PathBuf, RunError> {
         if let Some(config) = &self.pending_config {
+            self.delete_results()?;
             write_text(&self.path.join(CONFIG), config)?;
         }
         let path = self.path.join(RESULTS);
         write_json(&path, results)?;
         Ok(path)
+    }
+
+    /// Before other settings are written, so that a kill between the two never leaves results beside settings that they are
+    /// not of.
+    fn delete_results(&self) -> Result<(), FileError> {
+        let results = self.path.join(RESULTS);
+        match std::fs::remove_file(&results) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FileError::on("delete", &results)(error)),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -221,6 +221,21 @@ fn resume_takes_the_run_up_and_notes_it() {
 }
 
 #[test]
+fn results_go_before_other_settings_come() {
+    let (_folder, path) = kept();
+    // A folder cannot be deleted as a file is.
+    std::fs::create_dir(path.join("results.json")).unwrap();
+    let mut longer = request(&path, RunMode::Resume);
+    longer.config = "epochs = 9\nlr = 0.1\n".into();
+    let before = RunFolder::stored_config(&path).unwrap();
+    for write in [|mut run: RunFolder| run.keep(), |run: RunFolder| run.write_results(&"new").map(drop)] {
+        let error = write(RunFolder::open(&longer).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("delete") && error.contains("results.json"), "{error}");
+        assert_eq!(RunFolder::stored_config(&path).unwrap(), before);
+    }
+}
+
+#[test]
 fn either_checkpoint_can_be_gone_on_from() {
     let (_folder, path) = kept();
     let checkpoint = |name: &str| path.join("checkpoints").join(name);
