@@ -248,31 +248,45 @@ mod tests {
         let store = nn::VarStore::new(Device::Cpu);
         let lstm = super::super::recurrent::Lstm::new(&store.root(), &mut Initializer::new(5), 2, 3, 4, 0.0);
         let inputs = Initializer::new(6).normal(&[6, 3, 3], 2.0);
-        let lengths = [6, 4, 1];
-        let (outputs, state) = lstm.forward_to_lengths(&inputs, &lengths, false).unwrap();
-        let (packed, sizes) = inputs.internal_pack_padded_sequence(&Tensor::from_slice(&lengths), false);
         let names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
         let weights = store.variables();
         let weights: Vec<Tensor> =
             (0..2).flat_map(|layer| names.map(|name| weights[&format!("{name}_l{layer}")].shallow_clone())).collect();
         let zeros = || Tensor::zeros([2, 3, 4], (Kind::Float, Device::Cpu));
-        let (expected, hidden, cell) =
-            Tensor::lstm_data(&packed, &sizes, &[zeros(), zeros()], &weights, true, 2, 0.0, false, false);
-        assert!(difference(&state.hidden, &hidden) < 1e-6);
-        assert!(difference(&state.cell, &cell) < 1e-6);
-        let (outputs, _) = outputs.internal_pack_padded_sequence(&Tensor::from_slice(&lengths), false);
-        assert!(difference(&outputs, &expected) < 1e-6);
-
         let gradient = |outputs: &Tensor, hidden: &Tensor, cell: &Tensor| {
             (outputs.square().sum(Kind::Float) + (hidden * 3.0 + cell * 2.0).sum(Kind::Float)).backward();
             let all: Vec<Tensor> = weights.iter().map(|weight| weight.grad().flatten(0, -1).copy()).collect();
             weights.iter().for_each(|weight| drop(weight.grad().zero_()));
             Tensor::cat(&all, 0)
         };
-        let packed_gradient = gradient(&expected, &hidden, &cell);
-        let padded_gradient = gradient(&outputs, &state.hidden, &state.cell);
-        assert!(packed_gradient.abs().max().double_value(&[]) > 1.0);
-        assert!(difference(&padded_gradient, &packed_gradient) < 1e-4);
+        for (lengths, order) in [([6, 4, 1], [0i64, 1, 2]), ([2, 5, 3], [1, 2, 0]), ([6, 6, 6], [0, 1, 2])] {
+            // libtorch's own packing wants the longest first.
+            let sorted = order.map(|row| lengths[row as usize]);
+            let order = Tensor::from_slice(&order);
+            let pack = |padded: &Tensor| {
+                padded.index_select(1, &order).internal_pack_padded_sequence(&Tensor::from_slice(&sorted), false)
+            };
+            let (packed, sizes) = pack(&inputs);
+            let (expected, hidden, cell) =
+                Tensor::lstm_data(&packed, &sizes, &[zeros(), zeros()], &weights, true, 2, 0.0, false, false);
+            let packed_gradient = gradient(&expected, &hidden, &cell);
+            assert!(packed_gradient.abs().max().double_value(&[]) > 1.0);
+            for on_gpu in [false, true] {
+                let (outputs, state) = if on_gpu {
+                    lstm.forward_packed(&inputs, &lengths, false).unwrap()
+                } else {
+                    lstm.forward_to_lengths(&inputs, &lengths, false).unwrap()
+                };
+                assert_eq!(outputs.size(), [6, 3, 4]);
+                let (outputs, _) = pack(&outputs);
+                assert!(difference(&outputs, &expected) < 1e-6, "{lengths:?}");
+                let state = state.select(&order);
+                assert!(difference(&state.hidden, &hidden) < 1e-6, "{lengths:?}");
+                assert!(difference(&state.cell, &cell) < 1e-6, "{lengths:?}");
+                let found = gradient(&outputs, &state.hidden, &state.cell);
+                assert!(difference(&found, &packed_gradient) < 1e-4, "{lengths:?}");
+            }
+        }
     }
 
     #[test]

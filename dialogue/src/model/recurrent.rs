@@ -50,6 +50,8 @@ pub(super) struct Lstm {
     layers: Vec<Layer>,
     hidden: i64,
     dropout: f64,
+    /// How many layers a call of the fused kernel takes at most.
+    at_once: usize,
 }
 
 impl Lstm {
@@ -63,8 +65,39 @@ impl Lstm {
         dropout: f64,
     ) -> Self {
         let width = |index| if index == 0 { input } else { hidden };
-        let layers = (0..layers).map(|index| Layer::new(path, init, index, width(index), hidden)).collect();
-        Self { layers, hidden, dropout }
+        let layers: Vec<Layer> = (0..layers).map(|index| Layer::new(path, init, index, width(index), hidden)).collect();
+        let on_gpu = path.device().is_cuda();
+        // cuDNN's dropout has a random state of its own, which no checkpoint holds, and libtorch waits for the GPU to seed it.
+        let at_once = if on_gpu && dropout > 0.0 { 1 } else { layers.len() };
+        let made = Self { layers, hidden, dropout, at_once };
+        if on_gpu && tch::Cuda::cudnn_is_available() {
+            made.compact(input);
+        }
+        made
+    }
+
+    /// Puts the parameters of each call into one piece of memory, as cuDNN wants them. libtorch would do so at every call, and
+    /// warn each time.
+    fn compact(&self, input: i64) {
+        const LSTM: i64 = 2;
+        for (at, layers) in self.layers.chunks(self.at_once).enumerate() {
+            let width = if at == 0 { input } else { self.hidden };
+            let count = layers.len() as i64;
+            // Where it fails the weights stay as they were, and libtorch's warnings say so.
+            let _ = tch::no_grad(|| {
+                Tensor::f_internal_cudnn_rnn_flatten_weight(
+                    &parameters(layers),
+                    4,
+                    width,
+                    LSTM,
+                    self.hidden,
+                    0,
+                    count,
+                    false,
+                    false,
+                )
+            });
+        }
     }
 
     /// The output of the last layer at every step; steps after the end of a row are fed and count for nothing.
@@ -76,11 +109,19 @@ impl Lstm {
     /// # Errors
     /// [`ModelError::Forward`], where libtorch has no kernel for the inputs.
     pub(super) fn forward(&self, inputs: &Tensor, state: &State, train: bool) -> Result<Tensor, ModelError> {
-        let parameters: Vec<Tensor> = self.layers.iter().flat_map(Layer::shallow_clone).collect();
-        let state = [state.hidden.shallow_clone(), state.cell.shallow_clone()];
-        let layers = self.layers.len() as i64;
-        let made = inputs.f_lstm(&state, &parameters, true, layers, self.dropout, train, false, false);
-        Ok(made.map_err(failed)?.0)
+        let (mut states, mut first) = (inputs.shallow_clone(), 0);
+        for (at, layers) in self.layers.chunks(self.at_once).enumerate() {
+            if at > 0 {
+                states = states.dropout(self.dropout, train);
+            }
+            let count = layers.len() as i64;
+            let start = [&state.hidden, &state.cell].map(|state| state.narrow(0, first, count).contiguous());
+            let between = if count > 1 { self.dropout } else { 0.0 };
+            let made = states.f_lstm(&start, &parameters(layers), true, count, between, train, false, false);
+            states = made.map_err(failed)?.0;
+            first += count;
+        }
+        Ok(states)
     }
 
     /// The output of the last layer at every step, from a zero state, and the state of each row after its own last step.
@@ -97,10 +138,13 @@ impl Lstm {
         lengths: &[i64],
         train: bool,
     ) -> Result<(Tensor, State), ModelError> {
-        let (time, batch) = (inputs.size()[0], inputs.size()[1]);
         let device = inputs.device();
+        if device.is_cuda() {
+            return self.forward_packed(inputs, lengths, train);
+        }
+        let (time, batch) = (inputs.size()[0], inputs.size()[1]);
         let padded = lengths.iter().any(|&length| length < time);
-        let lengths = sent_slice(lengths, device);
+        let lengths = Tensor::from_slice(lengths);
         let ended = Tensor::arange(time, (Kind::Int64, device))
             .unsqueeze(1)
             .ge_tensor(&lengths)
@@ -130,6 +174,42 @@ impl Lstm {
             states = outputs;
         }
         Ok((states, State { hidden: Tensor::cat(&hidden, 0), cell: Tensor::cat(&cell, 0) }))
+    }
+
+    /// [`Lstm::forward_to_lengths`] as cuDNN does it best: over the steps of all rows without their padding. After the end of a
+    /// row the output is 0.
+    pub(super) fn forward_packed(
+        &self,
+        inputs: &Tensor,
+        lengths: &[i64],
+        train: bool,
+    ) -> Result<(Tensor, State), ModelError> {
+        let (time, batch) = (inputs.size()[0], inputs.size()[1]);
+        let device = inputs.device();
+        let packing = Packing::of(lengths, time);
+        let rows = sent_slice(&packing.rows, device);
+        let mut states = inputs.flatten(0, 1).index_select(0, &sent_slice(&packing.steps, device));
+        let (mut hidden, mut cell) = (Vec::new(), Vec::new());
+        for (at, layers) in self.layers.chunks(self.at_once).enumerate() {
+            if at > 0 {
+                states = states.dropout(self.dropout, train);
+            }
+            let count = layers.len() as i64;
+            let start = [(); 2].map(|()| Tensor::zeros([count, batch, self.hidden], (inputs.kind(), device)));
+            let between = if count > 1 { self.dropout } else { 0.0 };
+            let weights = parameters(layers);
+            let made =
+                Tensor::f_lstm_data(&states, &packing.sizes, &start, &weights, true, count, between, train, false);
+            let (outputs, last_hidden, last_cell) = made.map_err(failed)?;
+            hidden.push(last_hidden);
+            cell.push(last_cell);
+            states = outputs;
+        }
+        let nothing = Tensor::zeros([1, self.hidden], (states.kind(), device));
+        let places = sent_slice(&packing.places, device);
+        let outputs = Tensor::cat(&[&states, &nothing], 0).index_select(0, &places).view([time, batch, self.hidden]);
+        let state = State { hidden: Tensor::cat(&hidden, 0), cell: Tensor::cat(&cell, 0) };
+        Ok((outputs, state.select(&rows)))
     }
 
     /// The weights `[4·hidden, 1]` of the column that makes a cell keep its value.
@@ -163,6 +243,50 @@ impl Lstm {
         }
         *state = State { hidden: Tensor::stack(&hidden, 0), cell: Tensor::stack(&cell, 0) };
         Ok(output)
+    }
+}
+
+fn parameters(layers: &[Layer]) -> Vec<Tensor> {
+    layers.iter().flat_map(Layer::shallow_clone).collect()
+}
+
+/// Where each step of a padded batch `[time, batch]` is among those that count: step by step, the longest rows first.
+struct Packing {
+    /// How many rows have a first step, a second and so on; in the host's memory.
+    sizes: Tensor,
+    /// The steps that count, as numbers in the flattened batch.
+    steps: Vec<i64>,
+    /// For each step of the flattened batch its place among those that count; after the end of a row, their number.
+    places: Vec<i64>,
+    /// For each row its place among the rows, the longest first.
+    rows: Vec<i64>,
+}
+
+impl Packing {
+    /// `lengths`: at least 1 and at most `time` each.
+    fn of(lengths: &[i64], time: i64) -> Self {
+        let batch = lengths.len();
+        let mut order: Vec<usize> = (0..batch).collect();
+        order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+        let mut rows = vec![0; batch];
+        for (place, &row) in (0..).zip(&order) {
+            rows[row] = place;
+        }
+        let (mut sizes, mut steps) = (Vec::new(), Vec::new());
+        let mut places = vec![lengths.iter().sum(); time as usize * batch];
+        for step in 0..time {
+            let there = order.iter().take_while(|&&row| lengths[row] > step);
+            let before = steps.len();
+            for &row in there {
+                let at = step as usize * batch + row;
+                places[at] = steps.len() as i64;
+                steps.push(at as i64);
+            }
+            if steps.len() > before {
+                sizes.push((steps.len() - before) as i64);
+            }
+        }
+        Self { sizes: Tensor::from_slice(&sizes), steps, places, rows }
     }
 }
 
