@@ -221,6 +221,7 @@ impl Prepared {
 
         let store = VarStore::new(compute.device);
         let network = RetinaNet::new(&store, flags.network(classes), derive(flags.train.seed, Stream::Weights, 0))?;
+        flags.model.memory_format.lay_out(&store)?;
         let normaliser = NormaliserState::new(&store.root(), detector.normaliser)?;
         if let Some(path) = &flags.model.weights {
             let body = |name: &str| name.strip_prefix("backbone.body.").unwrap_or(name).to_owned();

@@ -4,9 +4,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use imbalance_evaluation::longtail::Groups;
+use imbalance_train::layout::channels_last;
 use imbalance_train::normalised_classifier::parse_cosine_scale;
 use imbalance_train::{Losses, NormalisedClassifier, TrainFlags};
 use serde::{Deserialize, Serialize};
+use tch::TchError;
+use tch::nn::VarStore;
 
 use crate::VisionError;
 use crate::augment::{OnBadImage, Preset};
@@ -327,6 +330,19 @@ pub enum MemoryFormat {
     ChannelsLast,
     /// One plane a channel (NCHW)
     ChannelsFirst,
+}
+
+impl MemoryFormat {
+    /// Lays the weights of convolutions out to suit images of this format.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn lay_out(self, store: &VarStore) -> Result<(), TchError> {
+        match self {
+            Self::ChannelsLast => channels_last(store),
+            Self::ChannelsFirst => Ok(()),
+        }
+    }
 }
 
 /// The model and its first values.

@@ -90,7 +90,7 @@ pub(crate) fn nearest_mean(
     Ok((network, made))
 }
 
-/// A network of `config` with the values that `store` has under the same names in the same shapes.
+/// A network of `config` with the values that `store` has under the same names in the same shapes, in the layout that they have.
 pub(crate) fn copy(store: &VarStore, config: &NetworkConfig) -> Result<(Network, VarStore), VisionError> {
     let made = VarStore::new(store.device());
     let network = Network::new(&made, config, 0)?;
@@ -98,6 +98,7 @@ pub(crate) fn copy(store: &VarStore, config: &NetworkConfig) -> Result<(Network,
     let _no_grad = tch::no_grad_guard();
     for (name, mut to) in made.variables() {
         if let Some(value) = from.get(&name).filter(|value| value.size() == to.size()) {
+            to.f_set_data(&value.f_empty_like()?)?;
             to.f_copy_(value)?;
         }
     }

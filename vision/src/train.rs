@@ -185,6 +185,7 @@ impl Prepared {
         }
         let store = VarStore::new(compute.device);
         let network = Network::new(&store, &config, derive(flags.train.seed, Stream::Weights, 0))?;
+        flags.model.memory_format.lay_out(&store)?;
         let loaded = flags.model.weights.as_deref().map(|path| load(path, &store, &config)).transpose()?;
         if let Some(loaded) = &loaded {
             say(&loaded.to_string());
@@ -336,6 +337,7 @@ impl Prepared {
     pub(crate) fn test_logits_of(&self, checkpoint: &Path) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
         let store = VarStore::new(self.compute.device);
         let network = Network::new(&store, &self.file.network, 0)?;
+        self.file.memory_format.lay_out(&store)?;
         checkpoint::load_weights(checkpoint, &store)?;
         Evaluate { network: &network, ..self.evaluate() }.logits(&self.test_loader)
     }

@@ -159,7 +159,10 @@ struct Reducer {
 
     at::Tensor part(const Bucket &bucket, size_t place) {
         const auto &variable = variables[bucket.members[place]];
-        return bucket.flat.narrow(0, bucket.offsets[place], variable.numel()).view(variable.sizes());
+        const auto flat = bucket.flat.narrow(0, bucket.offsets[place], variable.numel());
+        // In the variable's own layout, which is the gradient's and the update's too.
+        return variable.is_non_overlapping_and_dense() ? flat.as_strided(variable.sizes(), variable.strides(), flat.storage_offset())
+                                                       : flat.view(variable.sizes());
     }
 
     void fill(size_t at, const at::Tensor &gradient) {

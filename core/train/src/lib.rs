@@ -20,6 +20,7 @@ pub mod group;
 pub mod heads;
 pub mod initial_values;
 pub mod interrupt;
+pub mod layout;
 pub mod loss_scale;
 pub mod losses;
 pub mod manifest;

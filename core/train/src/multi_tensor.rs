@@ -7,6 +7,8 @@ use std::ffi::{CStr, c_char};
 use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;
 
+use crate::layout::laid_out_as;
+
 unsafe extern "C" {
     fn imbalance_norm_of_all(
         tensors: *const *mut C_tensor,
@@ -164,9 +166,7 @@ impl<'a> Lists<'a> {
         self.gradients.push(if alike {
             gradient.shallow_clone()
         } else {
-            let mut copy = weights.f_empty_like()?;
-            copy.f_copy_(gradient)?;
-            copy
+            laid_out_as(weights, &gradient.f_to_kind(weights.kind())?)?
         });
         self.weights.push(weights);
         for (list, tensor) in self.state.iter_mut().zip(state) {

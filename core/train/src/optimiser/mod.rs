@@ -19,6 +19,7 @@ pub use layers::{LayerRates, Prefixes, freeze};
 pub use sgd::SgdConfig;
 
 use crate::error::TrainError;
+use crate::layout::laid_out_as;
 use crate::multi_tensor::{Lists, is_accelerator};
 use adamw::AdamWUpdate;
 use fused::{Job, Update};
@@ -217,7 +218,7 @@ impl Optimiser {
                 .slots()
                 .iter()
                 .filter_map(|slot| saved.remove(&format!("{slot}{}", parameter.name)))
-                .map(|tensor| tensor.f_to_device(parameter.weights.device()))
+                .map(|tensor| laid_out_as(&parameter.weights, &tensor))
                 .collect::<Result<_, _>>()?;
             parameter.state = if found.len() == self.rule.slots().len() { found } else { Vec::new() };
             parameter.updates = match saved.remove(&format!("{UPDATES}{}", parameter.name)) {
