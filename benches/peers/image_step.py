@@ -1,8 +1,9 @@
 """A training step of ResNet-32 (CIFAR) in PyTorch, as the common baselines write it.
 
     python benches/peers/image_step.py [--threads 2] [--batch 128] [--channels-last] [--bfloat16] [--compile]
+        [--device cuda] [--fused]
 
-Shortcut option A, SGD with momentum. The other side: `cargo run --release -p imbalance-vision --example image_step`.
+Shortcut option A, SGD with momentum. On a GPU twenty steps are waited for together. The other side: `cargo run --release -p imbalance-vision --example image_step`.
 """
 
 import argparse
@@ -56,34 +57,43 @@ def main():
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--fused", action="store_true", help="the fused optimiser")
     args = parser.parse_args()
+    on_gpu = args.device != "cpu"
+    torch.backends.cudnn.benchmark = True
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    model = ResNet32(10)
-    images = torch.randn(args.batch, 3, 32, 32)
+    model = ResNet32(10).to(args.device)
+    images = torch.randn(args.batch, 3, 32, 32, device=args.device)
     if args.channels_last:
         model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
-    targets = torch.arange(args.batch) % 10
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-4)
+    targets = torch.arange(args.batch, device=args.device) % 10
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-4, fused=args.fused or None)
     forward = torch.compile(model) if args.compile else model
 
     def step():
         optimiser.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bfloat16):
+        with torch.autocast(args.device.split(":")[0], dtype=torch.bfloat16, enabled=args.bfloat16):
             logits = forward(images)
         F.cross_entropy(logits.float(), targets).backward()
         optimiser.step()
 
-    step(), step()
+    wait = torch.cuda.synchronize if on_gpu else lambda: None
+    together = 20 if on_gpu else 1
+    step(), step(), wait()
     times = []
     for _ in range(args.repeats):
         start = time.perf_counter()
-        step()
-        times.append((time.perf_counter() - start) * 1e3)
+        for _ in range(together):
+            step()
+        wait()
+        times.append((time.perf_counter() - start) * 1e3 / together)
     times.sort()
     kind = "bfloat16" if args.bfloat16 else "float32"
     layout = "last" if args.channels_last else "first"
-    print(f"{kind} channels-{layout} {times[len(times) // 2]:.1f} ms a step of {args.batch} (least {times[0]:.1f})")
+    middle = times[len(times) // 2]
+    print(f"{args.device} {kind} channels-{layout} {middle:.2f} ms a step of {args.batch} (least {times[0]:.2f})")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A training step of the paper's dialogue model in PyTorch: milliseconds and peak memory.
 
-    python benches/peers/lstm_step.py [--threads 2] [--steps 5] [--hidden 1024] [--source 100] [--target 12] ...
+    python benches/peers/lstm_step.py [--threads 2] [--steps 5] [--hidden 1024] [--source 100] [--target 12] ... [--device cuda]
 
 Encoder-decoder of 2-layer LSTMs with general attention, as `imbalance_dialogue::model::LstmModel`, the Eureka loss,
 gradient clipping and SGD with momentum, float32. The other side: `cargo run --release -p imbalance-dialogue --example
@@ -33,7 +33,8 @@ class Model(nn.Module):
         memory, _ = pad_packed_sequence(packed, batch_first=True)
         states, _ = self.decoder(self.dropout(self.embedding(target)), state)
         scores = self.query(states) @ memory.transpose(1, 2)
-        mask = torch.arange(memory.shape[1])[None, :] >= lengths[:, None]
+        positions = torch.arange(memory.shape[1], device=memory.device)
+        mask = positions[None, :] >= lengths.to(memory.device)[:, None]
         scores = scores.masked_fill(mask[:, None, :], float("-inf"))
         context = scores.softmax(-1) @ memory
         states, context = states[real], context[real]
@@ -48,12 +49,13 @@ def main():
         ("layers", 2), ("source", 100), ("target", 12),
     ]:
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    model = Model(args.vocabulary, args.embedding, args.hidden, args.layers, 0.1)
+    model = Model(args.vocabulary, args.embedding, args.hidden, args.layers, 0.1).to(args.device)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=True)
-    weight = torch.rand(args.vocabulary)
+    weight = torch.rand(args.vocabulary, device=args.device)
 
     # Histories from half the source length to all of it, replies likewise: the same on the other side.
     lengths = torch.tensor([args.source - row * (args.source // 2) // args.batch for row in range(args.batch)])
@@ -64,6 +66,8 @@ def main():
     real = torch.arange(args.target)[None, :] < replies[:, None]
     previous = torch.cat([torch.ones(args.batch, 1, dtype=torch.long), target[:, :-1]], 1)
     classes = target[real]
+    # Lengths stay with the host, where packing wants them.
+    source, previous, real, classes = (each.to(args.device) for each in (source, previous, real, classes))
 
     times = []
     for _ in range(args.steps + 1):
@@ -80,7 +84,7 @@ def main():
         times.append(time.perf_counter() - start)
     times = sorted(times[1:])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"step {times[len(times) // 2] * 1e3:.0f} ms (least {times[0] * 1e3:.0f}), {len(classes)} target tokens, peak {peak:.0f} MiB")
+    print(f"step {times[len(times) // 2] * 1e3:.1f} ms on {args.device} (least {times[0] * 1e3:.1f}), {len(classes)} target tokens, peak {peak:.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ use imbalance_detection::model::{
     detect,
 };
 use imbalance_train::heads::LossPath;
+use imbalance_train::layout::channels_last;
 use imbalance_train::memory::{keep_freed, peak_resident_bytes};
 use imbalance_train::optimiser::{Optimiser, Rule, SgdConfig};
-use imbalance_train::{Autocast, Precision};
+use imbalance_train::{Autocast, DeviceChoice, Precision};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -43,10 +44,13 @@ struct Args {
     /// Time the detection of one image, without a gradient
     #[arg(long)]
     inference: bool,
+    /// cpu, cuda or cuda:0
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
     /// Threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Steps of which the median is taken
+    /// Steps (on a GPU: fives of them) of which the median is taken
     #[arg(long, default_value_t = 5)]
     repeats: usize,
 }
@@ -56,19 +60,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let threads = imbalance_train::set_threads(Some(args.threads));
     imbalance_core::host::set_threads(threads);
     keep_freed();
-    let store = VarStore::new(Device::Cpu);
+    let device = args.device.open(0)?.device;
+    imbalance_train::device::set_switches(false, false);
+    let store = VarStore::new(device);
     let network = RetinaNet::new(&store, RetinaNetConfig::default(), 1)?;
+    if !args.channels_first {
+        channels_last(&store)?;
+    }
     let n = if args.inference { 1 } else { args.batch };
     let (height, width) = (args.height as i64, args.width as i64);
     let images = if args.channels_first {
-        Tensor::randn([n, 3, height, width], (Kind::Float, Device::Cpu))
+        Tensor::randn([n, 3, height, width], (Kind::Float, device))
     } else {
-        Tensor::randn([n, height, width, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2])
+        Tensor::randn([n, height, width, 3], (Kind::Float, device)).permute([0, 3, 1, 2])
     };
     let mut work: Box<dyn FnMut() -> Result<(), Box<dyn Error>>> = if args.inference {
         Box::new(|| {
             let outputs = tch::no_grad(|| {
-                let _autocast = Autocast::begin(args.precision, Device::Cpu);
+                let _autocast = Autocast::begin(args.precision, device);
                 network.forward(&images, false)
             })?;
             let anchors = network.anchors((args.height, args.width))?;
@@ -89,28 +98,37 @@ fn main() -> Result<(), Box<dyn Error>> {
         Box::new(move || {
             let targets = Targets::new(&network.anchors((args.height, args.width))?, &boxes, &MatchOptions::default());
             let outputs = {
-                let _autocast = Autocast::begin(args.precision, Device::Cpu);
+                let _autocast = Autocast::begin(args.precision, device);
                 network.forward(images, true)?
             };
-            let sums = RetinaLoss::new(outputs, &targets, &loss, BoxLoss::L1, LossPath::Fused)?;
+            let sums = RetinaLoss::new(outputs, &targets, &loss, BoxLoss::L1, LossPath::Auto)?;
             let gradients = sgd.gradients(&((sums.class + sums.boxes) / targets.count as f64))?;
             Ok(sgd.step(&gradients, 1.0, 1e-4)?)
         })
     };
     work()?;
+    let (together, wait): (u32, Box<dyn Fn()>) = match device {
+        Device::Cuda(number) => (5, Box::new(move || tch::Cuda::synchronize(number as i64))),
+        _ => (1, Box::new(|| ())),
+    };
+    wait();
     let mut times = Vec::new();
     for _ in 0..args.repeats {
         let start = Instant::now();
-        work()?;
-        times.push(start.elapsed().as_secs_f64() * 1e3);
+        for _ in 0..together {
+            work()?;
+        }
+        wait();
+        times.push(start.elapsed().as_secs_f64() * 1e3 / f64::from(together));
     }
     times.sort_by(f64::total_cmp);
     println!(
-        "{} of {n}, {height}x{width}, {}, channels-{}: {:.0} ms (least {:.0}), {} MiB at most",
+        "{} of {n}, {height}x{width}, {}, channels-{}: {:.0} ms on {} (least {:.0}), {} MiB at most",
         if args.inference { "detection" } else { "step" },
-        args.precision.on(Device::Cpu),
+        args.precision.on(device),
         if args.channels_first { "first" } else { "last" },
         times[times.len() / 2],
+        args.device,
         times[0],
         peak_resident_bytes().unwrap_or_default() >> 20
     );

@@ -14,8 +14,7 @@ use imbalance_train::clipping::{clip_factor, gradient_norm};
 use imbalance_train::heads::softmax_loss;
 use imbalance_train::memory::peak_resident_bytes;
 use imbalance_train::optimiser::{Optimiser, Rule, SgdConfig};
-use imbalance_train::set_threads;
-use tch::Device;
+use imbalance_train::{DeviceChoice, set_threads};
 use tch::nn::VarStore;
 
 #[path = "../../plugins/eureka/src/lib.rs"]
@@ -26,6 +25,8 @@ mod eureka;
 struct Args {
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
     #[arg(long, default_value_t = 5)]
     steps: usize,
     #[arg(long, default_value_t = 64)]
@@ -47,12 +48,13 @@ struct Args {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     set_threads(Some(args.threads));
+    let device = args.device.open(0)?.device;
     let counts = ClassCounts::new((1..=args.vocabulary as u64).map(|rank| 300_000 / rank + 1).collect())?;
     let plugin = Arc::new(Plugin::embedded(&eureka::toolkit_loss_plugin)?);
     let loss = Loss::new(plugin, Head::Softmax, &[("beta".into(), 0.999)], &counts)?;
 
     let special = Special { pad: 0, start: 1, end: 2, unknown: Some(3) };
-    let store = VarStore::new(Device::Cpu);
+    let store = VarStore::new(device);
     let config =
         LstmConfig { embedding: args.embedding, hidden: args.hidden, layers: args.layers, ..LstmConfig::default() };
     let model = LstmModel::new(&store.root(), &config, args.vocabulary, special, 1)?;
@@ -67,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (histories, replies) = (rows(args.source, 0), rows(args.target, 1));
     let slices = |rows: &'static [Vec<u32>]| rows.iter().map(Vec::as_slice).collect::<Vec<_>>();
-    let batch = Batch::new(&slices(histories.leak()), &slices(replies.leak()), special, Device::Cpu);
+    let batch = Batch::new(&slices(histories.leak()), &slices(replies.leak()), special, device);
     let targets = batch.targets();
 
     let mut times = Vec::new();
@@ -82,8 +84,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut times = times.split_off(1);
     times.sort_by(f64::total_cmp);
     println!(
-        "step {:.0} ms (least {:.0}), {} target tokens, peak {} MiB",
+        "step {:.1} ms on {} (least {:.1}), {} target tokens, peak {} MiB",
         times[times.len() / 2],
+        args.device,
         times[0],
         targets.numel(),
         peak_resident_bytes().unwrap_or(0) >> 20
