@@ -37,7 +37,8 @@ class Model(nn.Module):
         mask = positions[None, :] >= lengths.to(memory.device)[:, None]
         scores = scores.masked_fill(mask[:, None, :], float("-inf"))
         context = scores.softmax(-1) @ memory
-        states, context = states[real], context[real]
+        # By number: a mask would make a GPU's host wait to learn how many there are.
+        states, context = states.flatten(0, 1)[real], context.flatten(0, 1)[real]
         combined = torch.tanh(self.combine(torch.cat([context, states], -1)))
         return self.output(self.dropout(combined))
 
@@ -66,6 +67,7 @@ def main():
     real = torch.arange(args.target)[None, :] < replies[:, None]
     previous = torch.cat([torch.ones(args.batch, 1, dtype=torch.long), target[:, :-1]], 1)
     classes = target[real]
+    real = real.flatten().nonzero()[:, 0]
     # Lengths stay with the host, where packing wants them.
     source, previous, real, classes = (each.to(args.device) for each in (source, previous, real, classes))
 

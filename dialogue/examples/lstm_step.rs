@@ -11,7 +11,7 @@ use imbalance_core::host::{Loss, Plugin};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_dialogue::model::{Batch, LstmConfig, LstmModel, ReplyModel, Special};
 use imbalance_train::clipping::{clip_factor, gradient_norm};
-use imbalance_train::heads::softmax_loss;
+use imbalance_train::heads::{HeadOptions, softmax_loss_sum};
 use imbalance_train::memory::peak_resident_bytes;
 use imbalance_train::optimiser::{Optimiser, Rule, SgdConfig};
 use imbalance_train::{DeviceChoice, set_threads};
@@ -75,8 +75,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut times = Vec::new();
     for _ in 0..=args.steps {
         let start = Instant::now();
-        let head = softmax_loss(&loss, model.logits(&batch, true)?, &targets)?;
-        let gradients = sgd.gradients(&(head.sum / targets.numel() as f64))?;
+        let sum = softmax_loss_sum(&loss, model.logits(&batch, true)?, &targets, &HeadOptions::default())?;
+        let gradients = sgd.gradients(&(sum / targets.numel() as f64))?;
         let norm = gradient_norm(&gradients)?.map_or(0.0, |norm| norm.double_value(&[]));
         sgd.step(&gradients, clip_factor(norm, 0.1), 0.01)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);

@@ -1,10 +1,11 @@
-// Batch normalisation that is computed elsewhere, as a node of libtorch's graph.
+// Batch normalisation that is computed elsewhere, as a node of libtorch's graph, and that of frozen statistics on accelerators.
 
-#include <cstring>
-#include <exception>
+#include <ATen/Functions.h>
 #include <optional>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/variable.h>
+
+#include "guarded.hpp"
 
 namespace {
 
@@ -54,20 +55,40 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
     }
 };
 
+// x · scale + shift, in one pass each way that keeps the layout of x, computes in float32 whatever its type, and does not keep x.
+struct Affine : torch::autograd::Function<Affine> {
+    static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const at::Tensor &scale, const at::Tensor &shift) {
+        auto y = at::empty_like(x);
+        at::addcmul_out(y, shift, x, scale, 1);
+        context->save_for_backward({scale});
+        context->saved_data["strides"] = y.strides();
+        return y;
+    }
+
+    static variable_list backward(AutogradContext *context, variable_list upstream) {
+        const at::Tensor &by_y = upstream[0];
+        auto by_x = at::empty_strided(by_y.sizes(), context->saved_data["strides"].toIntVector(), by_y.options());
+        at::mul_out(by_x, by_y, context->get_saved_variables()[0]);
+        return {by_x, at::Tensor(), at::Tensor()};
+    }
+};
+
 } // namespace
+
+// `scale` and `shift`: `[1, channels, 1, 1]`, float32. NULL with a message on failure.
+extern "C" at::Tensor *imbalance_affine(const at::Tensor *x, const at::Tensor *scale, const at::Tensor *shift, char *message,
+                                        size_t size) {
+    return guarded(message, size, [&] { return new at::Tensor(Affine::apply(*x, *scale, *shift)); });
+}
 
 // `inputs`: x, weight, bias, added or NULL, y, mean, inverse deviation. Gives `y` with `backward` behind it; NULL with a
 // message on failure.
 extern "C" at::Tensor *imbalance_batch_norm(at::Tensor *const *inputs, int64_t flags, Backward backward, char *message,
                                             size_t size) {
-    try {
+    return guarded(message, size, [&] {
         const auto added = inputs[3] == nullptr ? std::nullopt : std::optional<at::Tensor>(*inputs[3]);
         // In a list, so that `y` is not taken for an input, whose output would be a view of it.
         const c10::List<at::Tensor> results({*inputs[4], *inputs[5], *inputs[6]});
         return new at::Tensor(BatchNorm::apply(*inputs[0], *inputs[1], *inputs[2], added, results, flags, backward));
-    } catch (const std::exception &error) {
-        std::strncpy(message, error.what(), size - 1);
-        message[size - 1] = '\0';
-        return nullptr;
-    }
+    });
 }

@@ -3,11 +3,11 @@
 // tch has no custom autograd function, and expressing the gradient with tensor operations
 // (`(logits * gradient).sum()`) would hold another tensor as large as the logits.
 
-#include <cstring>
-#include <exception>
 #include <optional>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/variable.h>
+
+#include "guarded.hpp"
 
 namespace {
 
@@ -58,7 +58,7 @@ struct FusedLoss : torch::autograd::Function<FusedLoss> {
 // input's own memory, overwritten. One backward pass; it scales the gradients in place. NULL with a message on failure.
 extern "C" at::Tensor *imbalance_fused_loss(at::Tensor *const *inputs, at::Tensor *const *gradients, size_t count,
                                             at::Tensor *value, char *message, size_t size) {
-    try {
+    return guarded(message, size, [&] {
         TORCH_CHECK(count <= MOST_INPUTS, "at most ", MOST_INPUTS, " inputs");
         std::optional<at::Tensor> all[MOST_INPUTS];
         c10::List<at::Tensor> kept;
@@ -72,9 +72,5 @@ extern "C" at::Tensor *imbalance_fused_loss(at::Tensor *const *inputs, at::Tenso
             }
         }
         return new at::Tensor(FusedLoss::apply(all[0], all[1], all[2], kept, *value));
-    } catch (const std::exception &error) {
-        std::strncpy(message, error.what(), size - 1);
-        message[size - 1] = '\0';
-        return nullptr;
-    }
+    });
 }

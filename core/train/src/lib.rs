@@ -41,6 +41,7 @@ pub mod sampling;
 pub mod schedule;
 pub mod seeding;
 mod settings;
+mod shim;
 pub mod state;
 pub mod task;
 pub mod tensorboard;

@@ -2,12 +2,13 @@
 //! thousands a step, each of which costs the host more than the device. On the processor the optimisers have their own
 //! kernels, and the rest goes tensor by tensor.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;
 
 use crate::layout::laid_out_as;
+use crate::shim::{done, made};
 
 unsafe extern "C" {
     fn imbalance_norm_of_all(
@@ -77,25 +78,6 @@ pub(crate) fn is_accelerator(device: Device) -> bool {
 /// The tensors' pointers, which are valid as long as the tensors.
 fn pointers<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<*mut C_tensor> {
     tensors.into_iter().map(|tensor| tensor.as_ptr().cast_mut()).collect()
-}
-
-/// What `call` makes, or the message that it leaves.
-fn made(call: impl FnOnce(*mut c_char, usize) -> *mut C_tensor) -> Result<Tensor, TchError> {
-    let mut result = std::ptr::null_mut();
-    done(|message, length| {
-        result = call(message, length);
-        !result.is_null()
-    })?;
-    // SAFETY: a tensor on the heap that the shim made for us.
-    Ok(unsafe { Tensor::from_ptr(result) })
-}
-
-fn done(call: impl FnOnce(*mut c_char, usize) -> bool) -> Result<(), TchError> {
-    let mut message = [0u8; 1024];
-    if call(message.as_mut_ptr().cast(), message.len()) {
-        return Ok(());
-    }
-    Err(TchError::Torch(CStr::from_bytes_until_nul(&message).unwrap_or_default().to_string_lossy().into_owned()))
 }
 
 /// The 2-norm of all tensors, at least one, as one vector: float32 of no dimensions, not waited for.

@@ -1,10 +1,12 @@
 //! Copies to a device that need not be waited for.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 use tch::kind::Element;
 use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;
+
+use crate::shim::made;
 
 unsafe extern "C" {
     fn imbalance_sent(tensor: *const C_tensor, device: i16, message: *mut c_char, length: usize) -> *mut C_tensor;
@@ -17,15 +19,8 @@ unsafe extern "C" {
 /// libtorch's.
 pub fn sent(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
     let Device::Cuda(number) = device else { return tensor.f_to_device(device) };
-    let mut message = [0u8; 512];
-    // SAFETY: the tensor lives through the call, and the shim lets no exception out.
-    let made = unsafe { imbalance_sent(tensor.as_ptr(), number as i16, message.as_mut_ptr().cast(), message.len()) };
-    if made.is_null() {
-        let text = CStr::from_bytes_until_nul(&message).unwrap_or_default().to_string_lossy().into_owned();
-        return Err(TchError::Torch(text));
-    }
-    // SAFETY: a tensor on the heap that the shim made for us.
-    Ok(unsafe { Tensor::from_ptr(made) })
+    // SAFETY: the tensor lives through the call.
+    made(|message, length| unsafe { imbalance_sent(tensor.as_ptr(), number as i16, message, length) })
 }
 
 /// Numbers of the host as a tensor `[n]` on `device`, sent likewise.

@@ -2,13 +2,17 @@
 //!
 //! On the CPU, where the channels of a pixel lie side by side, it is one operation of our own: libtorch's, its sum and its ReLU
 //! read and write the values thirteen times a step where this does so eight times, and a small network waits for memory.
+//! On an accelerator frozen statistics are an operation of our own too (`frozen`), the rest is libtorch's.
 
+mod frozen;
 mod kernel;
 mod node;
 
 use imbalance_core::host::bf16;
 use tch::{Device, Kind, TchError, Tensor, nn};
 
+use crate::multi_tensor::is_accelerator;
+use frozen::Affine;
 use kernel::{After, Shape, Value};
 
 /// Added to the variance; PyTorch's default.
@@ -49,7 +53,8 @@ pub struct BatchNorm {
     running_mean: Tensor,
     running_var: Tensor,
     epsilon: f64,
-    frozen: bool,
+    /// What it comes to, where it stays an affine map.
+    frozen: Option<Affine>,
 }
 
 impl BatchNorm {
@@ -65,7 +70,7 @@ impl BatchNorm {
             running_mean: path.f_zeros_no_train("running_mean", &shape)?,
             running_var: path.f_ones_no_train("running_var", &shape)?,
             epsilon: EPSILON,
-            frozen: false,
+            frozen: None,
         })
     }
 
@@ -79,7 +84,7 @@ impl BatchNorm {
         for mut variable in [norm.weight.shallow_clone(), norm.bias.shallow_clone()] {
             let _ = variable.f_requires_grad_(false)?;
         }
-        Ok(Self { epsilon, frozen: true, ..norm })
+        Ok(Self { epsilon, frozen: Some(Affine::default()), ..norm })
     }
 
     /// With `train`, normalises by the batch's statistics and updates the running ones; without, by the running ones.
@@ -91,7 +96,7 @@ impl BatchNorm {
     /// # Errors
     /// [`BatchNormError`].
     pub fn forward(&self, xs: &Tensor, train: bool, then: Then<'_>) -> Result<Tensor, BatchNormError> {
-        let train = train && !self.frozen;
+        let train = train && self.frozen.is_none();
         if train && matches!(xs.size()[..], [1, _, 1, 1]) {
             return Err(BatchNormError::OneValuePerChannel);
         }
@@ -110,16 +115,19 @@ impl BatchNorm {
                 _ => self.fused::<f32>(xs, train, after, added.as_ref()),
             }?);
         }
-        let normalised = xs.f_batch_norm(
-            Some(&self.weight),
-            Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_var),
-            train,
-            MOMENTUM,
-            self.epsilon,
-            true,
-        )?;
+        let normalised = match &self.frozen {
+            Some(affine) if is_accelerator(xs.device()) => affine.apply(self, xs)?,
+            _ => xs.f_batch_norm(
+                Some(&self.weight),
+                Some(&self.bias),
+                Some(&self.running_mean),
+                Some(&self.running_var),
+                train,
+                MOMENTUM,
+                self.epsilon,
+                true,
+            )?,
+        };
         Ok(match then {
             Then::Nothing => normalised,
             Then::Relu => normalised.f_relu()?,

@@ -1,12 +1,14 @@
 //! The operation in libtorch's graph.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use imbalance_core::host::bf16;
 use tch::{Kind, TchError, Tensor};
 
 use super::kernel::{self, After, Backward, Shape, Value};
+use crate::shim::made;
+
 use super::{affine, side_by_side, values, values_mut};
 
 type RawTensor = *mut c_void;
@@ -57,17 +59,10 @@ pub(super) fn join(
     let [y, mean, inverse_deviation] = results.each_ref().map(raw);
     let added = added.map_or(std::ptr::null_mut(), raw);
     let all = [x, weight, bias, added, y, mean, inverse_deviation];
-    let mut message = [0; 512];
-    // SAFETY: all tensors live through the call, and the shim lets no exception out.
-    let made =
-        unsafe { imbalance_batch_norm(all.as_ptr(), flags.to_bits(), backward, message.as_mut_ptr(), message.len()) };
-    if made.is_null() {
-        // SAFETY: the shim ends its message with NUL.
-        let message = unsafe { CStr::from_ptr(message.as_ptr()) };
-        return Err(TchError::Torch(message.to_string_lossy().into_owned()));
-    }
-    // SAFETY: a tensor on the heap that the shim made for us.
-    Ok(unsafe { Tensor::from_ptr(made.cast()) })
+    // SAFETY: all tensors live through the call.
+    made(|message, length| unsafe {
+        imbalance_batch_norm(all.as_ptr(), flags.to_bits(), backward, message, length).cast()
+    })
 }
 
 /// Called by libtorch's backward pass: `saved` are x, weight, bias, y (or NULL), mean and inverse deviation.
