@@ -6,7 +6,7 @@ Runs COMMAND twice, with `--repeats 2` and with `--repeats 7` behind it, which m
 difference of what was counted, per step. `--kernels 20` lists the most frequent kernels. Without --vary COMMAND runs once.
 
 libtorch's own CUDA library runs, with all of its checks; below it stand libraries that are compiled here and take the place of
-CUDA's runtime, driver, cuBLAS and cuDNN. Kernels do nothing, so the time of a step that COMMAND prints is the host's part: what
+CUDA's runtime, driver, cuBLAS, cuDNN and NCCL. Kernels do nothing, so the time of a step that COMMAND prints is the host's part: what
 it takes to ask for everything, and no step on a GPU is shorter. Values are zeros.
 
 Needs a C++ compiler and libtorch with CUDA, where `cargo xtask setup --cuda` or --libtorch has put it. Python programs find its
@@ -29,6 +29,7 @@ LIBRARIES = [
     ("cublaslt.cpp", "cu13/lib/libcublasLt.so.13", True),
     ("cublas.cpp", "cu13/lib/libcublas.so.13", True),
     ("cudnn.cpp", "cudnn/lib/libcudnn.so.9", True),
+    ("nccl.cpp", "nccl/lib/libnccl.so.2", False),
 ]
 # What libraries of CUDA's ask of the driver beside what driver.cpp has.
 DRIVER_USERS = ["torch/lib/libcaffe2_nvrtc.so", "torch/lib/libtorch_nvshmem.so", "nvidia/cu13/lib/libcufile.so.0"]
@@ -103,7 +104,7 @@ def report(counts, steps, kernels):
         kind, name = name.split(" ", 1)
         kinds[kind][name] = count / steps
     sums = {kind: sum(kinds[kind].values()) for kind in ("kernel", "library", "wait")}
-    print(f"kernels {sums['kernel']:.1f}, calls of cuDNN and cuBLAS {sums['library']:.1f}, waits {sums['wait']:.2f}")
+    print(f"kernels {sums['kernel']:.1f}, library calls {sums['library']:.1f}, waits {sums['wait']:.2f}")
     for kind in ("wait", "copy", "memory", "library"):
         for name, count in kinds[kind].most_common():
             print(f"{count:10.2f}  {kind} {name}")
