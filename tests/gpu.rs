@@ -1,6 +1,8 @@
 //! What a training does with a GPU, on a simulated one (`core/train/simulated-gpu`): the same as on the processor, but with
 //! libtorch's operations where the processor has kernels of ours. Other numbers would be an error of the host's part, which these
 //! tests are for; a GPU's own kernels are libtorch's business.
+//!
+//! On a machine with GPUs, `TOOLKIT_GPUS=1 cargo test --test gpu` (so many of them) asks the same of real ones.
 #![cfg(all(feature = "training", target_os = "linux"))]
 
 mod support;
@@ -79,6 +81,12 @@ const DETECTION: [&str; 21] = [
     "float32",
 ];
 
+/// How many real GPUs are to be used in the place of simulated ones.
+fn real_gpus() -> Option<usize> {
+    let given = std::env::var("TOOLKIT_GPUS").ok()?;
+    Some(given.parse().unwrap_or_else(|_| panic!("TOOLKIT_GPUS={given}: must be a number of GPUs")))
+}
+
 struct Lab(TempDir);
 
 impl Lab {
@@ -103,7 +111,9 @@ impl Lab {
     /// The toolkit on a machine with so many GPUs.
     fn toolkit(&self, gpus: usize, words: &[&str]) -> Command {
         let mut command = toolkit();
-        command.env("LD_PRELOAD", simulated_gpu()).env("SIMULATED_GPUS", gpus.to_string());
+        if real_gpus().is_none() {
+            command.env("LD_PRELOAD", simulated_gpu()).env("SIMULATED_GPUS", gpus.to_string());
+        }
         command.current_dir(self.0.path()).args(words);
         command
     }
@@ -182,6 +192,9 @@ fn replies_are_learnt_alike() {
     let lab = Lab::new();
     lab.agree(&[&DIALOGUE[..], &["--loss", "eureka", "--clip-norm", "1"]].concat(), 1e-3);
     lab.agree(&[&DIALOGUE[..], &["--loss", "cross-entropy", "--optimiser", "adamw", "--lr", "0.001"]].concat(), 1e-3);
+    if real_gpus().is_some() {
+        return;
+    }
     // More steps are no more waits. Replies of one token cost the same whatever was learnt.
     let waits = |dialogues: usize| {
         let (data, log) = (format!("data-{dialogues}"), format!("log-{dialogues}"));
@@ -201,6 +214,9 @@ fn objects_are_learnt_alike() {
     let lab = Lab::new();
     drop(support::every_plugin());
     lab.agree(&[&DETECTION[..], &["--loss", "halted-focal"]].concat(), 0.01);
+    if real_gpus().is_some() {
+        return;
+    }
     let waits = |iterations: &str| {
         let words = [&DETECTION[..], &["--iterations", iterations, "--eval-every", iterations]].concat();
         let mut command = lab.train(1, &format!("run-{iterations}"), &words);
@@ -217,6 +233,9 @@ fn objects_are_learnt_alike() {
 
 #[test]
 fn a_step_does_not_wait_for_the_gpu() {
+    if real_gpus().is_some() {
+        return eprintln!("real GPUs keep no log");
+    }
     let lab = Lab::new();
     let waits = |batch: &str| {
         let log = format!("log-{batch}");
@@ -269,6 +288,9 @@ fn reduced_precision_is_a_gpus_too() {
 
 #[test]
 fn processes_with_a_gpu_each_take_the_steps_of_one() {
+    if real_gpus().is_some_and(|gpus| gpus < 2) {
+        return eprintln!("there is one GPU");
+    }
     let lab = Lab::new();
     // Normalisations over a process's own images would differ; the text model has none.
     let words = [&DIALOGUE[..], &["--lr", "0.5", "--clip-norm", "1", "--batch-size", "7", "--loss", "eureka"]].concat();
@@ -283,12 +305,18 @@ fn processes_with_a_gpu_each_take_the_steps_of_one() {
     let (one, two) = (weights("one"), weights("two"));
     let off = one.iter().zip(&two).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
     assert!(off < 1e-4, "{off}");
+    if real_gpus().is_some() {
+        return;
+    }
     let message = fails(lab.train(1, "more", &words).args(["--device", "cuda", "--processes", "2", "--overwrite"]), 2);
     contains(&message, &["--device cuda", "there are 1 GPUs, numbered from 0"]);
 }
 
 #[test]
 fn gpus_that_are_not_there_are_told_of() {
+    if real_gpus().is_some() {
+        return eprintln!("they are there");
+    }
     let lab = Lab::new();
     let message = fails(lab.train(1, "run", &VISION).args(["--device", "cuda:3"]), 2);
     contains(&message, &["--device cuda:3: there are 1 GPUs, numbered from 0"]);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use imbalance_core::host::{Adjustment, Loss, Reduction, SigmoidHead};
 use imbalance_core::{ClassCounts, Head};
+use imbalance_train::DeviceChoice;
 use imbalance_train::heads::{
     Gradients, HeadOptions, LossPath, linear_softmax_loss, sigmoid_gradients, sigmoid_loss, softmax_gradients,
     softmax_loss_with,
@@ -188,18 +189,20 @@ fn sigmoid_head() {
     check(Head::Sigmoid, Device::Cpu, sigmoid_gradients, sigmoid_reference, &sigmoid_targets());
 }
 
-/// On a simulated one, which is strict about where tensors are; in a process that has it from the start.
+/// On a simulated one, which is strict about where tensors are; in a process that has it from the start. With `TOOLKIT_GPUS` on
+/// a real one.
 #[test]
 #[cfg(target_os = "linux")]
 fn heads_on_a_gpu() {
     const THERE: &str = "SIMULATED_GPUS";
-    if std::env::var_os(THERE).is_none() {
+    let real = std::env::var_os("TOOLKIT_GPUS").is_some();
+    if !real && std::env::var_os(THERE).is_none() {
         let library = every_plugin::build(&["simulated-gpu".to_owned()]).join("libsimulated_gpu.so");
         let mut again = std::process::Command::new(std::env::current_exe().unwrap());
         let status = again.args(["--exact", "heads_on_a_gpu"]).env("LD_PRELOAD", library).env(THERE, "1").status();
         return assert!(status.unwrap().success());
     }
-    let gpu = Device::Cuda(0);
+    let gpu = DeviceChoice::Cuda(Some(0)).open(0).unwrap().device;
     check(Head::Softmax, gpu, softmax_gradients, softmax_reference, &softmax_targets());
     check(Head::Sigmoid, gpu, sigmoid_gradients, sigmoid_reference, &sigmoid_targets());
 }
