@@ -234,9 +234,15 @@ fn a_picture_that_cannot_be_written_leaves_nothing() {
     let before = entries(files.0.path());
     contains(&files.fails(1, &["--plot", "words.pdf"]), &["--plot", "words.pdf", ".svg or .png"]);
     contains(&files.fails(1, &["--plot", "no/such/words.svg"]), &["--plot", "cannot write no/such/"]);
-    std::fs::write(files.path("replies.txt"), "\n\n").unwrap();
-    contains(&files.fails(1, &["--plot", "words.svg"]), &["--plot", "\"replies\"", "no words"]);
     assert_eq!(entries(files.0.path()), before);
+}
+
+#[test]
+fn replies_without_words_are_scored_and_named_in_the_picture() {
+    let files = example();
+    std::fs::write(files.path("replies.txt"), "\n\n").unwrap();
+    let _ = files.eval(&["--plot", "words.svg"]).assert().success();
+    contains(&std::fs::read_to_string(files.path("words.svg")).unwrap(), &["replies: no words"]);
 }
 
 #[test]
