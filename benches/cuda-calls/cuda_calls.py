@@ -7,7 +7,7 @@ difference of what was counted, per step. `--kernels 20` lists the most frequent
 
 libtorch's own CUDA library runs, with all of its checks; below it stand libraries that are compiled here and take the place of
 CUDA's runtime, driver, cuBLAS, cuDNN and NCCL. Kernels do nothing, so the time of a step that COMMAND prints is the host's part: what
-it takes to ask for everything, and no step on a GPU is shorter. Values are zeros.
+it takes to ask for everything. Values are zeros.
 
 Needs a C++ compiler and libtorch with CUDA, where `cargo xtask setup --cuda` or --libtorch has put it. Python programs find its
 torch too.
@@ -86,7 +86,10 @@ def run(command, site, libraries, folder, devices):
         CUDA_CALLS=str(counts),
         CUDA_CALLS_DEVICES=str(devices),
     )
-    finished = subprocess.run(command, env=environment)
+    try:
+        finished = subprocess.run(command, env=environment)
+    except OSError as error:
+        sys.exit(f"cannot run {command[0]}: {error.strerror}")
     if finished.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))} ended with {finished.returncode}")
     found = collections.Counter()
@@ -138,7 +141,10 @@ def main():
         parser.error(f"{arguments.libtorch} has no libraries of CUDA's beside it; `cargo xtask setup --cuda` fetches them")
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        libraries = build(site, folder)
+        try:
+            libraries = build(site, folder)
+        except (OSError, subprocess.CalledProcessError) as error:
+            sys.exit(f"the libraries cannot be built, which takes nm and a C++ compiler ($CXX, else c++): {error}")
         once = lambda *more: run([*command, *more], site, libraries, folder, arguments.devices)
         if varied is None:
             counts = once()

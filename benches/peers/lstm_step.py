@@ -4,7 +4,7 @@
 
 Encoder-decoder of 2-layer LSTMs with general attention, as `imbalance_dialogue::model::LstmModel`, the Eureka loss,
 gradient clipping and SGD with momentum, float32. The other side: `cargo run --release -p imbalance-dialogue --example
-train_step -- ARGS` with the same arguments. Needs torch.
+lstm_step -- ARGS` with the same arguments. Needs torch.
 """
 
 import argparse

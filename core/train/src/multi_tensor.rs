@@ -7,7 +7,6 @@ use std::ffi::c_char;
 use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;
 
-use crate::layout::laid_out_as;
 use crate::shim::{done, made};
 
 unsafe extern "C" {
@@ -148,7 +147,9 @@ impl<'a> Lists<'a> {
         self.gradients.push(if alike {
             gradient.shallow_clone()
         } else {
-            laid_out_as(weights, &gradient.f_to_kind(weights.kind())?)?
+            let mut copy = weights.f_empty_like()?;
+            copy.f_copy_(gradient)?;
+            copy
         });
         self.weights.push(weights);
         for (list, tensor) in self.state.iter_mut().zip(state) {
