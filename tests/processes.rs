@@ -5,7 +5,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::{Lab, contains, fails, succeeds, tensors};
+
+/// 32 rows of 32 grey pixels.
+const IMAGE: &[u8] = include_bytes!("fixtures/square.png");
 
 /// The same whatever the number of processes: nothing is drawn for an example but its place.
 const EXACT: [&str; 8] = ["--dropout", "0", "--log-every", "1", "--lr", "0.5", "--clip-norm", "1"];
@@ -186,7 +190,7 @@ fn detectors_and_classifiers_train_with_two_processes() {
         command.args(["--processes", processes, "--run", run]).current_dir(folder.path());
         succeeds(&mut command);
         let text = std::fs::read_to_string(folder.path().join(run).join("metrics.jsonl")).unwrap();
-        let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         [first["loss"].as_f64().unwrap(), first["gradient_norm"].as_f64().unwrap()]
     };
     // Normalisations are affine maps here, so that nothing but the losses' normaliser joins the images of a batch. All images have
@@ -215,4 +219,81 @@ fn detectors_and_classifiers_train_with_two_processes() {
     let vision = [&vision[..], &["--batch-size", "32", "--schedule", "constant", "--lr", "0.05"]].concat();
     let (one, two) = (train("vision", &vision, "v1", "1"), train("vision", &vision, "v2", "2"));
     assert!((one[0] - two[0]).abs() < 0.2 * one[0], "{one:?} and {two:?}");
+}
+
+/// The scores at the end are of work that the processes share. One process, given the same weights, finds the same.
+#[test]
+fn the_last_evaluation_is_shared_and_is_that_of_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let read =
+        |name: String| std::fs::read(folder.path().join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let results = |run: &str| {
+        let mut results: Value = serde_json::from_slice(&read(format!("{run}/results.json"))).unwrap();
+        for changing in ["training", "second_stage", "replies_per_second"] {
+            results.as_object_mut().unwrap().remove(changing);
+        }
+        let skipped = results.as_object_mut().unwrap().remove("skipped");
+        (results, skipped)
+    };
+    let check = |flags: &[&str], files: &[&str]| {
+        let run = format!("run-{}", flags.concat().len());
+        let train = |more: &[&str]| {
+            let mut command = support::toolkit();
+            command
+                .args(flags)
+                .args(["--threads", "1", "--quiet", "--run", &run])
+                .args(more)
+                .current_dir(folder.path());
+            succeeds(&mut command);
+        };
+        train(&["--processes", "3", "--overwrite"]);
+        let (scores, skipped) = results(&run);
+        let written: Vec<_> = files.iter().map(|file| read(format!("{run}/{file}"))).collect();
+        // Without its results a run that has taken all of its steps is evaluated again.
+        std::fs::remove_file(folder.path().join(&run).join("results.json")).unwrap();
+        train(&["--resume"]);
+        let (again, skipped_again) = results(&run);
+        assert_eq!(again, scores, "{flags:?}");
+        if flags[0] == "dialogue" {
+            let training: Value = serde_json::from_slice(&read(format!("{run}/results.json"))).unwrap();
+            assert_eq!(training["training"]["best"]["epoch"], 1);
+        }
+        for (file, written) in files.iter().zip(written) {
+            assert!(read(format!("{run}/{file}")) == written, "{flags:?}: {file} differs");
+        }
+        [skipped, skipped_again].map(|skipped| skipped.unwrap_or_default())
+    };
+
+    // More images than are evaluated at once; one of the last cannot be decoded.
+    std::fs::write(folder.path().join("whole.png"), IMAGE).unwrap();
+    std::fs::write(folder.path().join("broken.png"), &IMAGE[..60]).unwrap();
+    let line = |index: usize| format!("{} {}\n", if index == 1200 { "broken.png" } else { "whole.png" }, index % 3);
+    std::fs::write(folder.path().join("train.txt"), (0..30).map(line).collect::<String>()).unwrap();
+    std::fs::write(folder.path().join("test.txt"), (0..1206).map(line).collect::<String>()).unwrap();
+    let lists = ["--train-list", "train.txt", "--test-list", "test.txt", "--images", ".", "--on-bad-image", "skip"];
+    let small = ["--augment", "cifar", "--model", "resnet-32", "--epochs", "1", "--warmup-epochs", "0"];
+    let listed = [&["vision"], &lists[..], &small].concat();
+    let skipped = check(&listed, &["predictions-test.safetensors", "predictions-train.safetensors"]);
+    // After the epoch, and at the end by the last and by the best weights; the second time only at the end.
+    let [all, end] = skipped.map(|skipped| skipped[0].clone());
+    assert_eq!((&all[1], &end[1]), (&3.into(), &2.into()), "{all} and {end}");
+    contains(all[0].as_str().unwrap(), &["broken.png"]);
+
+    let generated =
+        ["vision", "--warmup-epochs", "0", "--largest-class", "60", "--imbalance-ratio", "6", "--epochs", "1"];
+    for method in [
+        &["--method", "ncm"][..],
+        &["--method", "tau-norm", "--hold-out", "5"],
+        &["--method", "lws", "--stage-epochs", "1", "--adjust-logits", "0.5"],
+    ] {
+        check(&[&generated[..], method].concat(), &["predictions-test.safetensors", "model.safetensors"]);
+    }
+    let detection = ["detection", "--iterations", "2", "--eval-every", "2", "--batch-size", "4", "--short-sides", "64"];
+    let small = ["--short-side", "64", "--channels", "8", "--tower", "1", "--warmup-steps", "2", "--evaluate-train"];
+    check(&[&detection[..], &small].concat(), &["detections.json", "detections-train.json"]);
+    // A rate so high that the weights of the first epoch are the best: all processes have to get them back. What is drawn for a reply
+    // depends on its number, and not on who decodes it.
+    let dialogue = ["dialogue", "--hidden", "16", "--embedding", "8", "--defer-epochs", "0", "--batch-size", "32"];
+    let wild = ["--epochs", "2", "--lr", "10", "--clip-norm", "0", "--schedule", "constant", "--decode", "top-k"];
+    check(&[&dialogue[..], &wild, &["--decode-batch-size", "7"]].concat(), &["replies-test.txt"]);
 }

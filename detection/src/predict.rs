@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imbalance_evaluation::coco::{self, Evaluation, GroundTruth, Options, Summary};
 use imbalance_evaluation::figure::{Colour, LabelledBox, boxes_over};
-use imbalance_train::RunFolder;
+use imbalance_train::{Group, RunFolder};
 use imbalance_vision::augment::{OnBadImage, Orientation, decode_file};
 use imbalance_vision::flags::MemoryFormat;
 use serde::{Deserialize, Serialize};
@@ -123,8 +123,10 @@ impl SavedDetector {
             precision: self.file.precision,
             device: Device::Cpu,
             channels_last: self.channels_last(),
+            group: &Group::alone(),
         };
-        evaluate.detections(&self.network)
+        let (found, skipped) = evaluate.detections(&self.network)?;
+        Ok((found.unwrap_or_default(), skipped))
     }
 
     /// What it finds in an image file with a score of at least `least`.

@@ -170,8 +170,8 @@ impl Task for DetectionTask<'_> {
         }
     }
 
-    fn validate(&mut self, _: LossPhase, group: &Group) -> Result<BTreeMap<String, f64>, TrainError> {
-        let found = self.valid.detections_of_all(self.network, group).map_err(TrainError::task)?;
+    fn validate(&mut self, _: LossPhase, _: &Group) -> Result<BTreeMap<String, f64>, TrainError> {
+        let (found, _) = self.valid.detections(self.network).map_err(TrainError::task)?;
         let Some(found) = found else { return Ok(BTreeMap::new()) };
         let stats = self.valid.score(&found).map_err(TrainError::task)?;
         Ok(named(&stats))
@@ -216,46 +216,32 @@ pub(crate) struct Evaluate<'a> {
     pub precision: Precision,
     pub device: Device,
     pub channels_last: bool,
+    /// The processes that share the images.
+    pub group: &'a Group,
 }
 
+/// Detections in all images, in the images' order.
+pub(crate) type Found = Vec<coco::Detection>;
+
 impl Evaluate<'_> {
-    /// What `network` finds in all images, in pixels of the images as they are, and the images that were left out.
-    pub(crate) fn detections(
-        &self,
-        network: &RetinaNet,
-    ) -> Result<(Vec<coco::Detection>, Vec<Skipped>), DetectionError> {
+    /// What `network` finds in all images, in pixels of the images as they are; nothing but in the first process of those that
+    /// share them. With it the images that this process left out.
+    pub(crate) fn detections(&self, network: &RetinaNet) -> Result<(Option<Found>, Vec<Skipped>), DetectionError> {
         self.detections_and(network, |_, _| Ok(()))
     }
 
-    /// The same; `also` sees each batch and what the network says of it.
+    /// The same; `also` sees each batch of this process's and what the network says of it.
     pub(crate) fn detections_and(
         &self,
         network: &RetinaNet,
         mut also: impl FnMut(&LoadedBatch, &Said) -> Result<(), DetectionError>,
-    ) -> Result<(Vec<coco::Detection>, Vec<Skipped>), DetectionError> {
-        let indices: Vec<usize> = (0..self.set.images.len()).collect();
-        let mut all = Vec::new();
-        let skipped = self.each(network, &indices, |loaded, said, options| {
-            also(loaded, said)?;
-            for (image, found) in loaded.images.iter().zip(said.detections(loaded, options)?) {
-                all.extend(found.into_iter().map(|found| self.detection(image.index, &found)));
-            }
-            Ok(())
-        })?;
-        Ok((all, skipped))
-    }
-
-    /// The same in the first process of those that share the images; nothing in the others.
-    fn detections_of_all(
-        &self,
-        network: &RetinaNet,
-        group: &Group,
-    ) -> Result<Option<Vec<coco::Detection>>, DetectionError> {
-        let count = self.set.images.len();
+    ) -> Result<(Option<Found>, Vec<Skipped>), DetectionError> {
+        let (group, count) = (self.group, self.set.images.len());
         let turns: Vec<usize> = group.turns(count).collect();
         // Class, box and score of each; none of an image that is left out.
         let mut own: Vec<Vec<(usize, [f32; 4], f32)>> = vec![Vec::new(); turns.len()];
-        self.each(network, &turns, |loaded, said, options| {
+        let skipped = self.each(network, &turns, |loaded, said, options| {
+            also(loaded, said)?;
             for (image, found) in loaded.images.iter().zip(said.detections(loaded, options)?) {
                 own[image.index / group.size()] = found.iter().map(|one| (one.class, one.bbox, one.score)).collect();
             }
@@ -265,7 +251,8 @@ impl Evaluate<'_> {
         let of_image = |(index, found): (usize, Vec<(usize, [f32; 4], f32)>)| {
             found.into_iter().map(move |(class, bbox, score)| self.detection(index, &Detection { class, bbox, score }))
         };
-        Ok(group.is_first().then(|| all.into_iter().enumerate().flat_map(of_image).collect()))
+        let found = group.is_first().then(|| all.into_iter().enumerate().flat_map(of_image).collect());
+        Ok((found, skipped))
     }
 
     /// A detection in an image of the set as COCO has it.

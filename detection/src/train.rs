@@ -12,8 +12,8 @@ use imbalance_evaluation::coco::{
 use imbalance_train::config::TrainConfig;
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
-    Compute, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Stream, Summary, checkpoint, derive, fit,
-    write_atomically,
+    Compute, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Stream, Summary, TrainError, checkpoint,
+    derive, fit, write_atomically,
 };
 use imbalance_vision::flags::MemoryFormat;
 use imbalance_vision::weights::{ClassifierWeights, LoadOptions, load_weights};
@@ -135,11 +135,11 @@ pub fn train(flags: &DetectionFlags, losses: &Losses, config: String) -> Result<
     let outcome = fit(&mut task, &settings, run.as_mut(), &interrupt, &prepared.compute.group)?;
     let skipped = task.loading.skipped();
     drop(task);
-    match (outcome, run) {
-        (_, None) => Ok(Ended::Helped),
-        (Outcome::Interrupted(_), Some(run)) => Ok(Ended::Interrupted(run.path().to_owned())),
-        (Outcome::Finished(summary), Some(run)) => {
-            Ok(Ended::Finished(Box::new(prepared.finish(&run, summary, &evaluate, skipped)?)))
+    match outcome {
+        Outcome::Interrupted(_) => Ok(run.map_or(Ended::Helped, |run| Ended::Interrupted(run.path().to_owned()))),
+        Outcome::Finished(summary) => {
+            let trained = prepared.finish(run.as_ref(), summary, &evaluate, skipped)?;
+            Ok(trained.map_or(Ended::Helped, |trained| Ended::Finished(Box::new(trained))))
         }
     }
 }
@@ -289,6 +289,7 @@ impl Prepared {
             precision: self.compute.precision,
             device: self.compute.device,
             channels_last: self.file.memory_format == MemoryFormat::ChannelsLast,
+            group: &self.compute.group,
         }
     }
 
@@ -317,17 +318,20 @@ impl Prepared {
         })
     }
 
+    /// Scores the best weights and fills the run folder, which the first process has; the others take their share of the images,
+    /// and have no results.
     fn finish(
         &self,
-        run: &RunFolder,
+        run: Option<&RunFolder>,
         summary: Summary,
         evaluate: &Evaluate<'_>,
         mut skipped: Vec<Skipped>,
-    ) -> Result<TrainedRun, DetectionError> {
-        let best = run.checkpoints().join("best.safetensors");
-        if best.exists() {
+    ) -> Result<Option<TrainedRun>, DetectionError> {
+        let group = &self.compute.group;
+        if let Some(best) = run.map(RunFolder::best_checkpoint).filter(|best| best.exists()) {
             checkpoint::load_weights(&best, &self.store)?;
         }
+        group.broadcast_variables(&self.store, |_| true).map_err(TrainError::from)?;
         let mut anchor_scores = ScoreHistograms::default();
         let (found, left_out) = evaluate.detections_and(&self.network, |loaded, said| {
             for (index, image) in loaded.images.iter().enumerate() {
@@ -337,12 +341,26 @@ impl Prepared {
             Ok(())
         })?;
         skipped.extend(left_out);
-        save_detections(&run.path().join(DETECTIONS), &found)?;
-        let evaluation = Evaluation::new(&self.truth, &found, &Options::default())?;
-        let train_scores = match &self.train_truth {
+        let in_training = match &self.train_truth {
             Some(truth) => {
                 let (found, left_out) = self.evaluate(&self.sets.train, truth).detections(&self.network)?;
                 skipped.extend(left_out);
+                found.map(|found| (truth, found))
+            }
+            None => None,
+        };
+        let skipped: Vec<(String, String)> = skipped.into_iter().map(|one| (one.file, one.fault.to_string())).collect();
+        let of_all = group.gather(group.size(), vec![(skipped, anchor_scores)]).map_err(TrainError::from)?;
+        let (Some(run), Some(found)) = (run, found) else { return Ok(None) };
+        let (mut skipped, mut anchor_scores) = (BTreeMap::new(), ScoreHistograms::default());
+        for (files, scores) in of_all {
+            skipped.extend(files);
+            anchor_scores.add(&scores);
+        }
+        save_detections(&run.path().join(DETECTIONS), &found)?;
+        let evaluation = Evaluation::new(&self.truth, &found, &Options::default())?;
+        let train_scores = match in_training {
+            Some((truth, found)) => {
                 save_detections(&run.path().join(TRAIN_DETECTIONS), &found)?;
                 Some(Evaluation::new(truth, &found, &Options::default())?.summary())
             }
@@ -361,7 +379,7 @@ impl Prepared {
             training: summary,
             scores: evaluation.summary(),
             train_scores,
-            skipped: skipped.into_iter().map(|one| (one.file, one.fault.to_string())).collect(),
+            skipped,
         };
         run.write_results(&results)?;
         let counted = Counted {
@@ -369,7 +387,7 @@ impl Prepared {
             anchor_scores: Some(results.anchor_scores.clone()),
         };
         pictures::of_run(&Shown::new(results.loss.clone(), run.path(), &self.truth, &evaluation, counted))?;
-        Ok(results)
+        Ok(Some(results))
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use imbalance_evaluation::dialogue::{DialogueScores, ScoreOptions, score, tokenise};
+use imbalance_train::Group;
 use serde::Serialize;
 use tch::Device;
 
 use crate::data::Dialogue;
 use crate::dataset::Examples;
-use crate::decode::{DecodeOptions, decode};
+use crate::decode::{DecodeOptions, Hypothesis, decode_shared};
 use crate::vocabulary::Vocabulary;
 use crate::{AnyModel, DialogueError};
 
@@ -54,24 +55,48 @@ pub fn word_counts(train: &[Dialogue], vocabulary: &Vocabulary) -> Vec<(String, 
     counts
 }
 
-/// Decodes a reply to every history of `dialogues` on `device`, where the model is, and scores them.
+/// What a model said.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    /// In the order of the histories.
+    texts: Vec<String>,
+    /// How long that took.
+    seconds: f64,
+}
+
+impl Replies {
+    /// Decodes a reply to every history of `examples` on `device`, where the model is; in the first of the processes that share
+    /// them.
+    ///
+    /// # Errors
+    /// See [`crate::decode::DecodeError`].
+    pub(crate) fn decode(
+        model: &AnyModel,
+        vocabulary: &Vocabulary,
+        examples: &Examples,
+        options: &DecodeOptions,
+        device: Device,
+        group: &Group,
+    ) -> Result<Option<Self>, DialogueError> {
+        let start = Instant::now();
+        let (special, counts) = (vocabulary.special(), vocabulary.reply_counts());
+        let decoded = decode_shared(model, examples.histories(), options, special, counts, device, group)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let text = |hypothesis: Hypothesis| vocabulary.decode(&hypothesis.tokens);
+        Ok(decoded.map(|decoded| Self { texts: decoded.into_iter().map(text).collect(), seconds }))
+    }
+}
+
+/// Scores the replies to every history of `dialogues`; `words` are those of the training, as [`word_counts`] gives them.
 ///
 /// # Errors
-/// Decoding or scoring fails; see [`DialogueError`].
-pub fn evaluate(
-    model: &AnyModel,
-    vocabulary: &Vocabulary,
+/// Scoring fails; see [`DialogueError`].
+pub(crate) fn evaluate(
+    replies: Replies,
     dialogues: &[Dialogue],
-    examples: &Examples,
-    options: &DecodeOptions,
     words: &[(String, u64)],
-    device: Device,
 ) -> Result<Evaluation, DialogueError> {
-    let start = Instant::now();
-    let hypotheses =
-        decode(model, examples.histories(), options, vocabulary.special(), vocabulary.reply_counts(), device)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let replies: Vec<String> = hypotheses.iter().map(|hypothesis| vocabulary.decode(&hypothesis.tokens)).collect();
+    let Replies { texts: replies, seconds } = replies;
     let references: Vec<String> = dialogues
         .iter()
         .flat_map(|dialogue| dialogue.replies().map(|turn| dialogue.turns[turn].text.clone()))

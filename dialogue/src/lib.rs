@@ -19,7 +19,7 @@ pub mod vocabulary;
 
 pub use dataset::Examples;
 pub use error::DialogueError;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::Evaluation;
 pub use flags::{DataFlags, DialogueFlags, ModelFlags};
 pub use reply::{answer, generate, one_line, reply};
 pub use saved::{AnyModel, DataSource, ModelSpec, SavedRun};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use imbalance_train::checkpoint;
+use imbalance_train::{Group, checkpoint};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
@@ -12,7 +12,7 @@ use crate::DialogueError;
 use crate::data::{Corpus, Split};
 use crate::dataset::Examples;
 use crate::decode::DecodeOptions;
-use crate::evaluate::{Evaluation, evaluate, word_counts};
+use crate::evaluate::{Evaluation, Replies, evaluate, word_counts};
 use crate::flags::DataFlags;
 use crate::model::{
     Batch, DecoderState, Gpt2Config, Gpt2Model, LstmConfig, LstmModel, ModelError, ReplyModel, Special,
@@ -230,8 +230,9 @@ impl SavedRun {
         let train = own.as_ref().map_or(&corpus.train, |own| &own.train);
         let words = word_counts(train, &self.vocabulary);
         let examples = Examples::new(dialogues, &self.vocabulary, self.history_tokens, 0);
-        let mut evaluation =
-            evaluate(&self.model, &self.vocabulary, dialogues, &examples, options, &words, Device::Cpu)?;
+        let (model, vocabulary) = (&self.model, &self.vocabulary);
+        let replies = Replies::decode(model, vocabulary, &examples, options, Device::Cpu, &Group::alone())?;
+        let mut evaluation = evaluate(replies.unwrap_or_default(), dialogues, &words)?;
         evaluation.scores.perplexity = Some(perplexity(&self.model, &examples)?);
         Ok(evaluation)
     }

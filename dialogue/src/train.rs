@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::dialogue::{DialogueScores, FrequencySeries, plot_word_frequencies};
 use imbalance_train::{
-    Compute, Group, Interrupt, Losses, Manifest, Outcome, Precision, RunFolder, RunRequest, Sampling, Stream, Summary,
+    Compute, Interrupt, Losses, Manifest, Outcome, Precision, RunFolder, RunRequest, Sampling, Stream, Summary,
     TrainError, checkpoint, derive, fit, losses::MadeLosses, write_atomically,
 };
 use serde::Serialize;
@@ -16,7 +16,7 @@ use tch::nn::VarStore;
 
 use crate::data::{Corpus, Source};
 use crate::dataset::Examples;
-use crate::evaluate::{evaluate, word_counts};
+use crate::evaluate::{Replies, evaluate, word_counts};
 use crate::flags::ModelFlag;
 use crate::glove::Glove;
 use crate::model::{Gpt2Config, Gpt2Model};
@@ -84,13 +84,13 @@ pub fn train(flags: &DialogueFlags, losses: &Losses, config: String) -> Result<E
         device: compute.device,
     };
     let outcome = fit(&mut task, &settings, run.as_mut(), &interrupt, &compute.group)?;
-    Ok(match (outcome, run) {
-        (_, None) => Ended::Helped,
-        (Outcome::Interrupted(_), Some(run)) => Ended::Interrupted(run.path().to_owned()),
-        (Outcome::Finished(summary), Some(run)) => {
-            Ended::Finished(Box::new(prepared.finish(flags, &compute, &run, summary)?))
+    match outcome {
+        Outcome::Interrupted(_) => Ok(run.map_or(Ended::Helped, |run| Ended::Interrupted(run.path().to_owned()))),
+        Outcome::Finished(summary) => {
+            let trained = prepared.finish(flags, &compute, run.as_ref(), summary)?;
+            Ok(trained.map_or(Ended::Helped, |trained| Ended::Finished(Box::new(trained))))
         }
-    })
+    }
 }
 
 /// How a training ended without an error.
@@ -177,25 +177,31 @@ impl Prepared {
         }
     }
 
-    /// Scores the best weights and writes what they said.
+    /// Scores the best weights and writes what they said, into the run folder of the first process; the others take their share of
+    /// the replies, and have no results.
     fn finish(
         &self,
         flags: &DialogueFlags,
         compute: &Compute,
-        run: &RunFolder,
+        run: Option<&RunFolder>,
         training: Summary,
-    ) -> Result<TrainedRun, DialogueError> {
-        checkpoint::load_weights(&run.best_checkpoint(), &self.store)?;
+    ) -> Result<Option<TrainedRun>, DialogueError> {
+        let Compute { device, precision, group, .. } = compute;
+        if let Some(run) = run {
+            checkpoint::load_weights(&run.best_checkpoint(), &self.store)?;
+        }
+        group.broadcast_variables(&self.store, |_| true).map_err(TrainError::from)?;
         let (split, dialogues) = match &self.corpus.test {
             Some(test) => ("test", test),
             None => ("valid", &self.corpus.valid),
         };
         let examples = Examples::new(dialogues, &self.vocabulary, flags.data.history_tokens, 0);
-        let how = Measuring { path: flags.train.loss_path, precision: compute.precision, device: compute.device };
+        let how = Measuring { path: flags.train.loss_path, precision: *precision, device: *device };
         let Measured { loss, perplexity } =
-            measure(&self.model, &examples, &self.losses.main, flags.train.batch_size, how, &Group::alone())?;
-        let mut evaluation =
-            evaluate(&self.model, &self.vocabulary, dialogues, &examples, &flags.decode, &self.words, compute.device)?;
+            measure(&self.model, &examples, &self.losses.main, flags.train.batch_size, how, group)?;
+        let replies = Replies::decode(&self.model, &self.vocabulary, &examples, &flags.decode, *device, group)?;
+        let (Some(run), Some(replies)) = (run, replies) else { return Ok(None) };
+        let mut evaluation = evaluate(replies, dialogues, &self.words)?;
         evaluation.scores.perplexity = Some(perplexity);
         write_lines(&run.path().join(format!("replies-{split}.txt")), &evaluation.replies)?;
         write_lines(&run.path().join(format!("references-{split}.txt")), &evaluation.references)?;
@@ -235,7 +241,7 @@ impl Prepared {
             samples,
         };
         run.write_results(&trained)?;
-        Ok(trained)
+        Ok(Some(trained))
     }
 }
 

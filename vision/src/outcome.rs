@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use imbalance_evaluation::longtail::{
     GeneralisationGap, LongTailScores, Predictions, generalisation_gap, score, write_predictions,
 };
-use imbalance_train::{RunFolder, Summary};
+use imbalance_train::{RunFolder, Summary, TrainError};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -17,7 +17,7 @@ use crate::flags::VisionFlags;
 use crate::method::Method;
 use crate::pictures;
 use crate::saved::weights_path;
-use crate::task::Evaluate;
+use crate::task::{Evaluate, Rows};
 use crate::train::Prepared;
 
 /// Numbers that the logits of training images may have at the end of a run; of more images, every k-th is looked at.
@@ -95,43 +95,58 @@ pub enum ChosenBy {
     HeldOutImages,
 }
 
-/// Scores the final and the best weights and fills the run folder.
+/// Scores the final and the best weights and fills the run folder, which the first process has; the others take their share of the
+/// images, and have no results.
 pub(crate) fn finish(
     prepared: &Prepared,
     flags: &VisionFlags,
-    run: &RunFolder,
+    run: Option<&RunFolder>,
     training: Summary,
     second_stage: Option<Summary>,
     tau: Option<f64>,
-) -> Result<TrainedRun, VisionError> {
-    let folder = run.path();
+) -> Result<Option<TrainedRun>, VisionError> {
     let classes = prepared.classes.len();
-    prepared.file.export(&weights_path(folder), &prepared.store)?;
+    if let Some(run) = run {
+        prepared.file.export(&weights_path(run.path()), &prepared.store)?;
+    }
     let bias = prepared.file.bias()?;
     let evaluate = Evaluate { bias: bias.as_ref(), ..prepared.evaluate() };
     let scored = |logits: Vec<f32>, labels: Vec<usize>| -> Result<LongTailScores, VisionError> {
         let predictions = Predictions::from_logits(classes, logits, labels)?;
         Ok(score(&predictions, &prepared.train_counts, &prepared.groups)?)
     };
-    let (logits, labels) = evaluate.logits(&prepared.test_loader)?;
-    write_predictions(&folder.join(TEST_PREDICTIONS), classes, &logits, &labels)?;
-    let scores = scored(logits, labels)?;
+    let written = |rows: Option<Rows>, name: &str| -> Result<Option<LongTailScores>, VisionError> {
+        let (Some(run), Some((logits, labels))) = (run, rows) else { return Ok(None) };
+        write_predictions(&run.path().join(name), classes, &logits, &labels)?;
+        scored(logits, labels).map(Some)
+    };
     let mut skipped = prepared.skipped.clone();
-    let (logits, labels) = train_logits(prepared, &evaluate, &mut skipped)?;
-    write_predictions(&folder.join(TRAIN_PREDICTIONS), classes, &logits, &labels)?;
-    let gap = generalisation_gap(&scored(logits, labels)?, &scores);
+    let test_scores = written(evaluate.logits(&prepared.test_loader)?, TEST_PREDICTIONS)?;
+    let train_scores = written(train_logits(prepared, &evaluate, &mut skipped)?, TRAIN_PREDICTIONS)?;
     let best = match (&training.best, flags.method.method) {
         (Some(best), Method::Plain | Method::Deferred | Method::Bbn) => {
-            let (logits, labels) = prepared.test_logits_of(&run.best_checkpoint())?;
-            let logits = adjusted(logits, bias.as_ref())?;
+            let path = run.map(RunFolder::best_checkpoint);
             let chosen_by = if prepared.held_out { ChosenBy::HeldOutImages } else { ChosenBy::TestImages };
-            Some(BestEpoch { epoch: best.epoch, chosen_by, scores: scored(logits, labels)? })
+            let of_best = |(logits, labels)| -> Result<BestEpoch, VisionError> {
+                let logits = adjusted(logits, bias.as_ref())?;
+                Ok(BestEpoch { epoch: best.epoch, chosen_by, scores: scored(logits, labels)? })
+            };
+            prepared.test_logits_of(path.as_deref())?.map(of_best).transpose()?
         }
         _ => None,
     };
     for loader in [&prepared.train_loader, &prepared.test_loader, &prepared.valid_loader] {
         count_skipped(&mut skipped, loader.skipped());
     }
+    let group = &prepared.compute.group;
+    let of_all = group.gather(group.size(), vec![skipped]).map_err(TrainError::from)?;
+    let (Some(run), Some(scores), Some(train_scores)) = (run, test_scores, train_scores) else { return Ok(None) };
+    let mut skipped = SkippedFiles::new();
+    for (path, times) in of_all.into_iter().flatten() {
+        *skipped.entry(path).or_default() += times;
+    }
+    let folder = run.path();
+    let gap = generalisation_gap(&train_scores, &scores);
     let trained = TrainedRun {
         run: folder.to_owned(),
         loss: prepared.loss().id().to_owned(),
@@ -149,7 +164,7 @@ pub(crate) fn finish(
     };
     run.write_results(&trained)?;
     pictures::of_run(folder, &trained, &prepared.classes)?;
-    Ok(trained)
+    Ok(Some(trained))
 }
 
 fn parameters(prepared: &Prepared) -> i64 {
@@ -168,7 +183,7 @@ fn train_logits(
     prepared: &Prepared,
     evaluate: &Evaluate<'_>,
     skipped: &mut SkippedFiles,
-) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+) -> Result<Option<Rows>, VisionError> {
     let images = prepared.train.labels.len();
     let every = (images * prepared.classes.len()).div_ceil(MOST_TRAIN_LOGITS).max(1);
     if every == 1 {

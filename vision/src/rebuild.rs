@@ -1,6 +1,7 @@
 //! Classifiers made from trained ones: τ-normalised, scaled, or of class means (Kang et al., 2020, section 4).
 
 use imbalance_evaluation::longtail::{Groups, Predictions, score};
+use imbalance_train::TrainError;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -16,6 +17,9 @@ pub(crate) const COMMON_TAU: f64 = 0.7;
 /// Logits over cosines of the nearest-class-mean classifier. It decides how sure the likelihoods are, not which class wins.
 pub(crate) const MEAN_SCALE: f64 = 30.0;
 
+/// Features that are added up at once.
+const ROWS: usize = 1024;
+
 /// Divides the class vectors by their lengths to the power of `tau` and leaves out the bias.
 pub(crate) fn tau_normalise(network: &Network, tau: f64) -> Result<(), VisionError> {
     let normalised = network.classifier().tau_normalised(tau)?;
@@ -29,9 +33,12 @@ pub(crate) fn tau_normalise(network: &Network, tau: f64) -> Result<(), VisionErr
 
 /// The τ of 0, 0.1, …, 1 with the best mean class accuracy on `held_out`.
 pub(crate) fn best_tau(evaluate: &Evaluate<'_>, held_out: &Loader, classes: usize) -> Result<f64, VisionError> {
-    let (features, labels) = evaluate.features(held_out)?;
-    let labels: Vec<usize> = labels.into_iter().map(|label| label as usize).collect();
     let mut best = (0.0, f64::NEG_INFINITY);
+    // The first process chooses for all.
+    let Some((features, labels)) = evaluate.features(held_out)? else {
+        return Ok(evaluate.group.broadcast_value(best.0).map_err(TrainError::from)?);
+    };
+    let features = Tensor::f_from_slice(&features)?.f_view([labels.len() as i64, -1])?.f_to_device(evaluate.device)?;
     for tenth in 0..=10 {
         let tau = f64::from(tenth) / 10.0;
         let logits = tch::no_grad(|| evaluate.network.classifier().tau_normalised(tau)?.logits(&features))?;
@@ -43,7 +50,7 @@ pub(crate) fn best_tau(evaluate: &Evaluate<'_>, held_out: &Loader, classes: usiz
             best = (tau, accuracy);
         }
     }
-    Ok(best.0)
+    Ok(evaluate.group.broadcast_value(best.0).map_err(TrainError::from)?)
 }
 
 /// Multiplies the learnt factors into the classifier.
@@ -64,15 +71,21 @@ pub(crate) fn fold_scale(network: &Network, scale: &LearnableScale) -> Result<()
 
 /// The mean of each class's unit features over `train`, `[classes, width]`.
 pub(crate) fn class_means(evaluate: &Evaluate<'_>, train: &Loader, classes: usize) -> Result<Tensor, VisionError> {
-    let (features, labels) = evaluate.features(train)?;
-    let _no_grad = tch::no_grad_guard();
-    // Where the sums are added up, in one order.
-    let features = features.f_to_device(Device::Cpu)?;
-    let lengths = features.f_norm_scalaropt_dim(2.0, [1i64].as_slice(), true)?.f_clamp_min(1e-6)?;
-    let unit = features.f_div(&lengths)?;
-    let sums = Tensor::f_zeros([classes as i64, features.size()[1]], (Kind::Float, Device::Cpu))?;
+    let width = evaluate.network.classifier().weight().size()[1];
     // The direction of a sum is that of the mean, and only directions count.
-    Ok(sums.f_index_add(0, &Tensor::f_from_slice(&labels)?, &unit)?)
+    let mut sums = Tensor::f_zeros([classes as i64, width], (Kind::Float, Device::Cpu))?;
+    // Added up in one order, by the first process.
+    if let Some((features, labels)) = evaluate.features(train)? {
+        let _no_grad = tch::no_grad_guard();
+        for (rows, labels) in features.chunks(ROWS * width as usize).zip(labels.chunks(ROWS)) {
+            let rows = Tensor::f_from_slice(rows)?.f_view([-1, width])?;
+            let lengths = rows.f_norm_scalaropt_dim(2.0, [1i64].as_slice(), true)?.f_clamp_min(1e-6)?;
+            let labels: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
+            let _ = sums.f_index_add_(0, &Tensor::f_from_slice(&labels)?, &rows.f_div(&lengths)?)?;
+        }
+    }
+    evaluate.group.broadcast(&sums).map_err(TrainError::from)?;
+    Ok(sums)
 }
 
 /// `network` with a classifier of cosines to `means`, in variables of its own.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use imbalance_core::ClassCounts;
 use imbalance_evaluation::longtail::Groups;
-use imbalance_train::{Precision, RunFolder, checkpoint, post_hoc_bias, write_atomically};
+use imbalance_train::{Group, Precision, RunFolder, checkpoint, post_hoc_bias, write_atomically};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -197,8 +197,9 @@ impl SavedModel {
             precision: self.file.precision,
             device: Device::Cpu,
             bias: self.bias.as_ref(),
+            group: &Group::alone(),
         };
-        let (logits, labels) = evaluate.logits(&loader)?;
+        let (logits, labels) = evaluate.logits(&loader)?.unwrap_or_default();
         match labels.is_empty() {
             true => Err(VisionError::no_usable_image("test", loader.skipped())),
             false => Ok(Logits { logits, labels, skipped: loader.skipped() }),

@@ -10,6 +10,8 @@ use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
     Autocast, BatchLoss, Goal, Group, LossPhase, Precision, Sampling, Share, Step, Task, TrainError, sent,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -238,9 +240,9 @@ impl Task for VisionTask<'_> {
             Trained::Scale(scale) => Some(scale),
             _ => None,
         };
-        let evaluate =
-            Evaluate { network: self.network, scale, precision: self.precision, device: self.device, bias: None };
-        let measured = evaluate.measure(self.valid, self.losses.of(phase), self.loss_path, group);
+        let (network, precision, device) = (self.network, self.precision, self.device);
+        let evaluate = Evaluate { network, scale, precision, device, bias: None, group };
+        let measured = evaluate.measure(self.valid, self.losses.of(phase), self.loss_path);
         let measured = measured.map_err(|error| match error {
             VisionError::Head(LossHeadError::Head(error @ HeadError::NotFinite { .. })) => TrainError::task(format!(
                 "validation: {error}; the training has diverged. A smaller --lr, --clip-norm or a warm-up usually helps"
@@ -283,66 +285,46 @@ pub(crate) struct Evaluate<'a> {
     pub device: Device,
     /// Added to the logits, `[classes]`.
     pub bias: Option<&'a Tensor>,
+    /// The processes that share the images. The first of them has the results, and the others nothing.
+    pub group: &'a Group,
 }
+
+/// A number for each class of image after image, `[n, classes]`, with the labels.
+pub(crate) type Rows = (Vec<f32>, Vec<usize>);
+
+/// The same of a batch, as it travels between processes.
+type OfBatch = (Vec<f32>, Vec<i64>);
 
 impl Evaluate<'_> {
     /// Logits of all images of `loader` that can be decoded, with their labels.
-    pub(crate) fn logits(&self, loader: &Loader) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
-        let (mut all, mut labels) = (Vec::new(), Vec::new());
-        self.each(loader, |features, targets| {
-            let logits = self.finish(&self.classify(&features, false)?)?;
-            all.extend(Vec::<f32>::try_from(logits.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?)?);
-            labels.extend(targets.iter().map(|&label| label as usize));
-            Ok(())
-        })?;
-        Ok((all, labels))
+    pub(crate) fn logits(&self, loader: &Loader) -> Result<Option<Rows>, VisionError> {
+        let of_batch = |features, targets| Ok((numbers(&self.finish(&self.classify(&features, false)?)?)?, targets));
+        Ok(self.each(loader, of_batch)?.map(joined))
     }
 
-    /// Features of all images of `loader` that can be decoded, `[n, width]` float32, with their labels.
-    pub(crate) fn features(&self, loader: &Loader) -> Result<(Tensor, Vec<i64>), VisionError> {
-        let (mut all, mut labels) = (Vec::new(), Vec::new());
-        self.each(loader, |features, targets| {
-            all.push(features);
-            labels.extend_from_slice(targets);
-            Ok(())
-        })?;
-        Ok((Tensor::f_cat(&all, 0)?, labels))
+    /// Features of all images of `loader` that can be decoded, `[n, width]`, with their labels.
+    pub(crate) fn features(&self, loader: &Loader) -> Result<Option<Rows>, VisionError> {
+        Ok(self.each(loader, |features, targets| Ok((numbers(&features)?, targets)))?.map(joined))
     }
 
-    /// The predictions with the mean of `loss`, in the first process of those that share the images.
-    fn measure(
-        &self,
-        loader: &Loader,
-        loss: &Loss,
-        path: LossPath,
-        group: &Group,
-    ) -> Result<Option<(Predictions, f64)>, VisionError> {
+    /// The predictions with the mean of `loss`.
+    fn measure(&self, loader: &Loader, loss: &Loss, path: LossPath) -> Result<Option<(Predictions, f64)>, VisionError> {
         let cosines = takes_cosines(loss, self.network);
-        let of_batch = |number: usize| -> Result<(Vec<f32>, Vec<i64>, f64), VisionError> {
-            let Some((features, targets)) = self.batch(loader, number)? else { return Ok(Default::default()) };
+        let of_batch = |features: Tensor, targets: Vec<i64>| -> Result<(OfBatch, f64), VisionError> {
             let taken = self.classify(&features, cosines)?;
             let logits = if cosines { self.classify(&features, false)? } else { taken.shallow_clone() };
-            let logits = self.finish(&logits)?.f_to_device(Device::Cpu)?;
+            let logits = numbers(&self.finish(&logits)?)?;
             let options = HeadOptions { path, features: Some(&features), ..HeadOptions::default() };
             let on_device = Tensor::f_from_slice(&targets)?.f_to_device(self.device)?;
             let sum = softmax_loss_with(loss, taken, &on_device, &options)?.total;
-            Ok((Vec::try_from(logits.f_contiguous()?.f_view([-1])?)?, targets, sum))
+            Ok(((logits, targets), sum))
         };
-        let batches = batches(loader);
-        let own = tch::no_grad(|| group.turns(batches).map(of_batch).collect::<Result<Vec<_>, _>>())?;
-        let all = group.gather(batches, own).map_err(TrainError::from)?;
-        if !group.is_first() {
-            return Ok(None);
-        }
-        let (mut logits, mut labels, mut sum) = (Vec::new(), Vec::new(), 0.0);
-        for (of_batch, targets, loss) in all {
-            logits.extend(of_batch);
-            labels.extend(targets.iter().map(|&label| label as usize));
-            sum += loss;
-        }
+        let Some(all) = self.each(loader, of_batch)? else { return Ok(None) };
+        let (all, sums): (Vec<_>, Vec<f64>) = all.into_iter().unzip();
+        let (logits, labels) = joined(all);
         let images = labels.len() as f64;
         let classes = self.network.config().model.classes as usize;
-        Ok(Some((Predictions::from_logits(classes, logits, labels)?, sum / images)))
+        Ok(Some((Predictions::from_logits(classes, logits, labels)?, sums.iter().sum::<f64>() / images)))
     }
 
     fn classify(&self, features: &Tensor, cosines: bool) -> Result<Tensor, VisionError> {
@@ -360,23 +342,21 @@ impl Evaluate<'_> {
         })
     }
 
-    /// Gives `of` the float32 features and the labels of batch after batch.
-    fn each(
+    /// What `of` makes of the float32 features and the labels of each batch, in order; nothing of a batch of which no image can
+    /// be decoded.
+    fn each<T: Serialize + DeserializeOwned>(
         &self,
         loader: &Loader,
-        mut of: impl FnMut(Tensor, &[i64]) -> Result<(), VisionError>,
-    ) -> Result<(), VisionError> {
-        tch::no_grad(|| {
-            for number in 0..batches(loader) {
-                if let Some((features, labels)) = self.batch(loader, number)? {
-                    of(features, &labels)?;
-                }
-            }
-            Ok(())
-        })
+        of: impl Fn(Tensor, Vec<i64>) -> Result<T, VisionError>,
+    ) -> Result<Option<Vec<T>>, VisionError> {
+        let of_batch = |number| self.batch(loader, number)?.map(|(features, labels)| of(features, labels)).transpose();
+        let batches = loader.split().labels.len().div_ceil(EVALUATION_BATCH);
+        let own = tch::no_grad(|| self.group.turns(batches).map(of_batch).collect::<Result<Vec<_>, _>>())?;
+        let all = self.group.gather(batches, own).map_err(TrainError::from)?;
+        Ok(self.group.is_first().then(|| all.into_iter().flatten().collect()))
     }
 
-    /// The same of one batch; none where no image of it can be decoded.
+    /// Features and labels of one batch; none where no image of it can be decoded.
     fn batch(&self, loader: &Loader, number: usize) -> Result<Option<(Tensor, Vec<i64>)>, VisionError> {
         let split = loader.split();
         let start = number * EVALUATION_BATCH;
@@ -394,7 +374,17 @@ impl Evaluate<'_> {
     }
 }
 
-/// How many batches the images of `loader` are evaluated in.
-fn batches(loader: &Loader) -> usize {
-    loader.split().labels.len().div_ceil(EVALUATION_BATCH)
+/// The elements of a matrix, row after row.
+fn numbers(matrix: &Tensor) -> Result<Vec<f32>, VisionError> {
+    Ok(Vec::try_from(matrix.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?)?)
+}
+
+/// The batches as one.
+fn joined(batches: Vec<OfBatch>) -> Rows {
+    let (mut rows, mut labels) = (Vec::new(), Vec::new());
+    for (of_batch, targets) in batches {
+        rows.extend(of_batch);
+        labels.extend(targets.iter().map(|&label| label as usize));
+    }
+    (rows, labels)
 }

@@ -27,7 +27,7 @@ use crate::model::{ImageModelConfig, plain_name};
 use crate::network::{Network, NetworkConfig};
 use crate::outcome::{SkippedFiles, TrainedRun, count_skipped};
 use crate::saved::ModelFile;
-use crate::task::{Evaluate, OnDevice, Trained, VisionTask};
+use crate::task::{Evaluate, OnDevice, Rows, Trained, VisionTask};
 use crate::weights::{ClassifierWeights, LoadOptions as WeightsOptions, LoadReport, load_weights};
 
 /// What became of every variable of `--weights`, in the run folder.
@@ -84,10 +84,11 @@ pub fn train(flags: &VisionFlags, losses: &Losses, config: String) -> Result<End
     } else {
         None
     };
-    prepared.gather_skipped()?;
-    let Some(run) = run else { return Ok(Ended::Helped) };
+    // The model of the run is the first process's; from here on all of them only evaluate it.
+    prepared.compute.group.broadcast_variables(&prepared.store, |_| true).map_err(TrainError::from)?;
     let tau = prepared.rebuild_classifier(flags)?;
-    Ok(Ended::Finished(Box::new(crate::outcome::finish(&prepared, flags, &run, first, second, tau)?)))
+    let trained = crate::outcome::finish(&prepared, flags, run.as_ref(), first, second, tau)?;
+    Ok(trained.map_or(Ended::Helped, |trained| Ended::Finished(Box::new(trained))))
 }
 
 /// Everything that a training needs, before anything is written.
@@ -165,8 +166,11 @@ impl Prepared {
         let (train, test) = (Arc::new(set.train), Arc::new(set.test));
         let held_out = valid.is_some();
         let valid = valid.map_or_else(|| Arc::clone(&test), Arc::new);
-        for (what, split) in [("training", &train), ("validation", &valid), ("test", &test)] {
-            usable::check(split, what, &evaluated, options)?;
+        let augment = Augment::train(&preset);
+        for (what, split, seen) in
+            [("training", &train, &augment), ("validation", &valid, &evaluated), ("test", &test, &evaluated)]
+        {
+            usable::check(split, what, seen, options)?;
         }
         let config = NetworkConfig {
             model: ImageModelConfig {
@@ -223,7 +227,7 @@ impl Prepared {
             sampling,
             reversed,
             sources,
-            augment: Augment::train(&preset),
+            augment,
             options,
         })
     }
@@ -284,20 +288,6 @@ impl Prepared {
         })
     }
 
-    /// Adds what the other processes left out to what the first one did, whose own evaluations are counted when they are done.
-    fn gather_skipped(&mut self) -> Result<(), VisionError> {
-        let group = &self.compute.group;
-        let mut own = std::mem::take(&mut self.skipped);
-        if !group.is_first() {
-            count_skipped(&mut own, self.valid_loader.skipped());
-        }
-        let all = group.gather(group.size(), vec![own]).map_err(TrainError::from)?;
-        for (path, times) in all.into_iter().flatten() {
-            *self.skipped.entry(path).or_default() += times;
-        }
-        Ok(())
-    }
-
     /// How images are evaluated.
     pub(crate) fn evaluate(&self) -> Evaluate<'_> {
         Evaluate {
@@ -306,6 +296,7 @@ impl Prepared {
             precision: self.compute.precision,
             device: self.compute.device,
             bias: None,
+            group: &self.compute.group,
         }
     }
 
@@ -333,12 +324,15 @@ impl Prepared {
         }
     }
 
-    /// Logits of the test images by the weights of a checkpoint of the first stage.
-    pub(crate) fn test_logits_of(&self, checkpoint: &Path) -> Result<(Vec<f32>, Vec<usize>), VisionError> {
+    /// Logits of the test images by the weights of a checkpoint of the first stage, which the first process reads.
+    pub(crate) fn test_logits_of(&self, checkpoint: Option<&Path>) -> Result<Option<Rows>, VisionError> {
         let store = VarStore::new(self.compute.device);
         let network = Network::new(&store, &self.file.network, 0)?;
         self.file.memory_format.lay_out(&store)?;
-        checkpoint::load_weights(checkpoint, &store)?;
+        if let Some(path) = checkpoint {
+            checkpoint::load_weights(path, &store)?;
+        }
+        self.compute.group.broadcast_variables(&store, |_| true).map_err(TrainError::from)?;
         Evaluate { network: &network, ..self.evaluate() }.logits(&self.test_loader)
     }
 

@@ -13,6 +13,9 @@ mod tokenwise;
 
 pub use options::{DecodeMethod, DecodeOptions};
 
+use imbalance_train::Group;
+use imbalance_train::group::GroupError;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use self::adjusted::Adjusted;
@@ -20,7 +23,7 @@ use self::constraints::Constraints;
 use crate::model::{Batch, ModelError, ReplyModel, Special};
 
 /// A decoded reply.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hypothesis {
     /// The reply's tokens, without the end token.
     pub tokens: Vec<u32>,
@@ -84,6 +87,9 @@ pub enum DecodeError {
     /// A model that cannot be evaluated.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The other processes cannot be reached.
+    #[error(transparent)]
+    Group(#[from] GroupError),
 }
 
 /// Decodes one reply for each history, in their order.
@@ -104,6 +110,20 @@ pub fn decode(
     reply_counts: &[u64],
     device: Device,
 ) -> Result<Vec<Hypothesis>, DecodeError> {
+    let all = decode_shared(model, histories, options, special, reply_counts, device, &Group::alone())?;
+    Ok(all.unwrap_or_default())
+}
+
+/// The same by all processes of `group`, each some of the batches; the first has all replies, the others nothing.
+pub(crate) fn decode_shared(
+    model: &dyn ReplyModel,
+    histories: &[Vec<u32>],
+    options: &DecodeOptions,
+    special: Special,
+    reply_counts: &[u64],
+    device: Device,
+    group: &Group,
+) -> Result<Option<Vec<Hypothesis>>, DecodeError> {
     options.validate()?;
     let vocabulary = model.vocabulary_len();
     check_tokens(histories, special, vocabulary)?;
@@ -112,25 +132,30 @@ pub fn decode(
     // The longest first: a batch that does not fit into memory shows at once.
     let mut order: Vec<usize> = (0..histories.len()).collect();
     order.sort_by_key(|&example| std::cmp::Reverse(histories[example].len()));
-    let mut replies = vec![Hypothesis::default(); histories.len()];
-    tch::no_grad(|| {
-        for examples in order.chunks(options.decode_batch_size) {
-            let rows: Vec<&[u32]> = examples.iter().map(|&example| histories[example].as_slice()).collect();
-            let state = model.start(&Batch::histories(&rows, special, device))?;
-            let state = match &bias {
-                Some(bias) => Box::new(Adjusted { state, bias }),
-                None => state,
-            };
-            let decoded = match options.decode {
-                DecodeMethod::Beam => beam::search(state, examples, options, &constraints)?,
-                _ => tokenwise::generate(state, examples, options, &constraints)?,
-            };
-            for (&example, reply) in examples.iter().zip(decoded) {
-                replies[example] = reply;
-            }
+    let batches: Vec<&[usize]> = order.chunks(options.decode_batch_size).collect();
+    let of_batch = |batch: usize| -> Result<Vec<Hypothesis>, DecodeError> {
+        let examples = batches[batch];
+        let rows: Vec<&[u32]> = examples.iter().map(|&example| histories[example].as_slice()).collect();
+        let state = model.start(&Batch::histories(&rows, special, device))?;
+        let state = match &bias {
+            Some(bias) => Box::new(Adjusted { state, bias }),
+            None => state,
+        };
+        match options.decode {
+            DecodeMethod::Beam => beam::search(state, examples, options, &constraints),
+            _ => tokenwise::generate(state, examples, options, &constraints),
         }
-        Ok(replies)
-    })
+    };
+    let own = tch::no_grad(|| group.turns(batches.len()).map(of_batch).collect::<Result<Vec<_>, _>>())?;
+    let decoded = group.gather(batches.len(), own)?;
+    if !group.is_first() {
+        return Ok(None);
+    }
+    let mut replies = vec![Hypothesis::default(); histories.len()];
+    for (&example, reply) in batches.into_iter().flatten().zip(decoded.into_iter().flatten()) {
+        replies[example] = reply;
+    }
+    Ok(Some(replies))
 }
 
 /// The one copy from the device in a step.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
@@ -272,6 +273,16 @@ impl Group {
         self.call(|message, length| unsafe {
             imbalance_group_broadcast(*handle, tensor.as_ptr().cast_mut(), message, length)
         })
+    }
+
+    /// The first process's values of those variables that `which` picks for all, in place.
+    ///
+    /// # Errors
+    /// [`GroupError::Lost`].
+    pub fn broadcast_variables(&self, store: &VarStore, which: impl Fn(&Tensor) -> bool) -> Result<(), GroupError> {
+        let mut named: Vec<(String, Tensor)> = store.variables().into_iter().collect();
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        named.iter().filter(|(_, variable)| which(variable)).try_for_each(|(_, variable)| self.broadcast(variable))
     }
 
     /// The first process's value for all; what the others give is ignored.

@@ -29,7 +29,7 @@ use crate::state::{LossSum, TrainState};
 use crate::task::{Share, Task};
 
 pub use outcome::{BestValue, Outcome, Summary};
-use start::{restore, send_first, start_alike};
+use start::{restore, start_alike};
 use step::{Found, Seen};
 
 /// Trains a task in a run folder, from the start or, for a resumed folder, from its last checkpoint. Before the
@@ -286,6 +286,10 @@ impl Fit<'_> {
     /// Validation, what follows from it, and the checkpoints.
     fn end_epoch(&mut self) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
+        if self.state.epoch_loss.units() == 0.0 {
+            // All of them were passed over.
+            return Err(TrainError::NoBatches { epoch });
+        }
         let train_loss = self.state.epoch_loss.mean();
         self.record("epoch", vec![("loss".into(), train_loss)], Vec::new())?;
 
@@ -339,7 +343,7 @@ impl Fit<'_> {
     fn validate(&mut self) -> Result<BTreeMap<String, f64>, TrainError> {
         if self.group.size() > 1 {
             // Running statistics are each process's own until here.
-            send_first(self.task.variables(), |variable| !variable.requires_grad(), self.group)?;
+            self.group.broadcast_variables(self.task.variables(), |variable| !variable.requires_grad())?;
         }
         let phase = self.config.phase(self.state.epoch);
         let results = tch::no_grad(|| self.task.validate(phase, self.group)).map_err(|error| self.placed(error))?;

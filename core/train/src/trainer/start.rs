@@ -2,13 +2,10 @@
 
 use std::path::PathBuf;
 
-use tch::Tensor;
-use tch::nn::VarStore;
-
 use crate::average::Average;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::error::{FileError, TrainError};
-use crate::group::{Group, GroupError};
+use crate::group::Group;
 use crate::optimiser::Optimiser;
 use crate::run_folder::RunFolder;
 use crate::state::TrainState;
@@ -19,22 +16,11 @@ pub(super) fn start_alike(task: &dyn Task, average: Option<&mut Average>, group:
     if group.size() == 1 {
         return Ok(());
     }
-    send_first(task.variables(), |_| true, group)?;
+    group.broadcast_variables(task.variables(), |_| true)?;
     match average {
         Some(average) => Ok(average.start()?),
         None => Ok(()),
     }
-}
-
-/// Gives every process the first one's values of some variables.
-pub(super) fn send_first(
-    variables: &VarStore,
-    which: impl Fn(&Tensor) -> bool,
-    group: &Group,
-) -> Result<(), GroupError> {
-    let mut named: Vec<(String, Tensor)> = variables.variables().into_iter().collect();
-    named.sort_by(|a, b| a.0.cmp(&b.0));
-    named.iter().filter(|(_, variable)| which(variable)).try_for_each(|(_, variable)| group.broadcast(variable))
 }
 
 /// Loads the last checkpoint of the run folder, which the first process reads, into all.

@@ -37,6 +37,13 @@ impl ScoreHistograms {
     pub fn add_background(&mut self, score: f32) {
         self.background[bin(score)] += 1;
     }
+
+    /// Counts what `others` counts, too.
+    pub fn add(&mut self, others: &Self) {
+        for (own, more) in [(&mut self.foreground, &others.foreground), (&mut self.background, &others.background)] {
+            own.iter_mut().zip(more).for_each(|(own, more)| *own += more);
+        }
+    }
 }
 
 /// A score that is no number is in the first bin.
