@@ -7,6 +7,7 @@ use clap::builder::EnumValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use imbalance_detection::data::{Source, convert};
 use imbalance_vision::data::fetch::{Checksum, Download, PUBLISHED};
+use imbalance_vision::data::list::ListFiles;
 use imbalance_vision::data::{DataError, DatasetKind, Description, ImageSet, LoadOptions, Sizes};
 
 use crate::failure::UsageError;
@@ -59,6 +60,12 @@ pub fn command() -> Command {
         )
         .arg(path("data", "PATH", "Folder or archive of the data set"))
         .arg(path("images", "FOLDER", "Folder that the paths in list files start from [default: that of the lists]"))
+        .arg(
+            path("train-list", "FILE", "Training images, `path label` a line, for the layout `list`")
+                .requires("test-list"),
+        )
+        .arg(path("val-list", "FILE", "Validation images likewise").requires("train-list"))
+        .arg(path("test-list", "FILE", "Test images likewise").requires("train-list").conflicts_with("data"))
         .arg(flag("allow-empty-classes", "Take classes without training images"))
         .arg(flag("per-class", "List the classes however many there are"))
         .arg(json());
@@ -220,8 +227,19 @@ fn describe(matches: &ArgMatches) -> anyhow::Result<()> {
         allow_empty_classes: matches.get_flag("allow-empty-classes"),
         ..LoadOptions::default()
     };
-    let data = matches.get_one::<PathBuf>("data").map(PathBuf::as_path);
-    let set = ImageSet::load_with(kind, data, &options).map_err(|error| match error {
+    let given = |name: &str| matches.get_one::<PathBuf>(name).cloned();
+    let lists = given("train-list").zip(given("test-list"));
+    let set = match lists {
+        Some((train, _)) if kind != DatasetKind::List => {
+            let message = format!("--train-list {} is for the layout list, not {kind}", train.display());
+            return Err(UsageError(message).into());
+        }
+        Some((train, test)) => {
+            ImageSet::from_lists(&kind.name(), &ListFiles { train, validation: given("val-list"), test }, &options)
+        }
+        None => ImageSet::load_with(kind, given("data").as_deref(), &options),
+    };
+    let set = set.map_err(|error| match error {
         DataError::NoPath { .. } | DataError::NeedlessPath { .. } => UsageError(error.to_string()).into(),
         error => anyhow::Error::from(error),
     })?;

@@ -116,6 +116,19 @@ fn describes_what_there_is() {
     assert_eq!(report["imbalance_ratio"], 2.0);
     assert_eq!(report["classes"][1]["name"], "b");
     assert_eq!(report["splits"][0]["sizes"]["unreadable"].as_array().unwrap().len(), 3);
+
+    for (list, text) in [("mine.txt", "train/a/1.png 0\ntrain/b/1.png 1\n"), ("other.txt", "val/a/1.png 0\n")] {
+        fs::write(folder.path().join(list), text).unwrap();
+    }
+    let lists = ["--train-list", "mine.txt", "--test-list", "other.txt"];
+    let of = |kind: &str| {
+        let mut command = toolkit();
+        command.current_dir(folder.path()).args(["data", "describe", kind, "--json"]).args(lists).output().unwrap()
+    };
+    let report: serde_json::Value = serde_json::from_slice(&of("list").stdout).unwrap();
+    assert_eq!((&report["splits"][0]["images"], &report["splits"][1]["images"]), (&2.into(), &1.into()));
+    let message = stderr(&of("folder"));
+    assert!(message.contains("--train-list mine.txt is for the layout list, not folder"), "{message}");
 }
 
 #[test]

@@ -368,6 +368,23 @@ fn lists_of_any_name_are_trained_on() {
     contains(&scores["skipped"][1]["fault"].to_string(), &["neither JPEG nor PNG"]);
     contains(&message, &["pictures/cat/gone.jpg: is not there; it is left out", "pictures/dog/bad.jpg: starts with"]);
 
+    // One list is enough for a model alone, which knows its classes.
+    succeeds(&mut lab.verb(&["export", "run", "-o", "alone.safetensors"]));
+    std::fs::write(lab.path("one.list"), "pictures/cat/a.jpg 0\n\npictures/dog/a.jpg 1\n").unwrap();
+    let evaluate = |more: &[&str]| lab.verb(&[&["evaluate", "alone.safetensors", "--json"], more].concat());
+    let output = evaluate(&["--test-list", "one.list"]).output().unwrap();
+    let alone: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&alone["images"], &alone["all"]), (&2.into(), &results["scores"]["all"]));
+    let images = evaluate(&["--test-list", "other.list", "--images", "pictures", "--on-bad-image", "skip"]);
+    let images: Value = serde_json::from_slice(&{ images }.output().unwrap().stdout).unwrap();
+    assert_eq!((&images["all"], images["skipped"].as_array().unwrap().len()), (&alone["all"], 2));
+    std::fs::write(lab.path("one.list"), "pictures/cat/a.jpg 0\n\npictures/dog/a.jpg 2\n").unwrap();
+    let message = fails(&mut evaluate(&["--test-list", "one.list"]), 1);
+    contains(&message, &["one.list:3: the label 2 is no class of the model, which has 2, numbered from 0"]);
+    contains(&fails(&mut evaluate(&[]), 2), &["is an exported model", "--test-list"]);
+    let generated = ["--dataset", "synthetic", "--images", "pictures"];
+    contains(&fails(&mut evaluate(&generated), 2), &["--images pictures is for lists of images, not synthetic"]);
+
     // From elsewhere, where only the settings that were stored say where the images are.
     let mut again = toolkit();
     again.args(["vision", "--resume", "--quiet", "--run"]).arg(lab.path("run")).current_dir("/");

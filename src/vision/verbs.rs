@@ -9,7 +9,7 @@ use imbalance_evaluation::longtail::{
 };
 use imbalance_evaluation::report::run_names;
 use imbalance_vision::augment::{LoaderOptions, OnBadImage};
-use imbalance_vision::{Logits, RunResults, SavedModel, pictures};
+use imbalance_vision::{Logits, RunResults, SavedModel, TestRequest, pictures};
 use serde::Serialize;
 
 use crate::failure::UsageError;
@@ -46,6 +46,17 @@ pub fn evaluate_command() -> Command {
                 .value_name("KIND")
                 .value_parser(clap::value_parser!(imbalance_vision::data::DatasetKind))
                 .help("The layout of --data [default: the run's]"),
+        )
+        .arg(
+            path_arg("test-list")
+                .value_name("FILE")
+                .conflicts_with_all(["data", "dataset"])
+                .help("Images to score on in the place of a data set, `path label` a line"),
+        )
+        .arg(
+            path_arg("images").value_name("FOLDER").help(
+                "Folder that the paths in lists start from [default: that of the list; of the run's own, the run's]",
+            ),
         )
         .arg(
             Arg::new("adjust-logits")
@@ -160,13 +171,15 @@ pub fn evaluate(matches: &ArgMatches) -> anyhow::Result<()> {
         model.adjust_logits(tau)?;
     }
     let on_bad_image = matches.get_one("on-bad-image").copied().unwrap_or_default();
-    let images = imbalance_vision::test_images(
-        &run(matches),
-        matches.get_one("dataset").copied(),
-        matches.get_one::<PathBuf>("data").map(PathBuf::as_path),
-        &model.file.classes,
+    let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
+    let request = TestRequest {
+        dataset: matches.get_one("dataset").copied(),
+        data: path("data"),
+        test_list: path("test-list"),
+        images: path("images"),
         on_bad_image,
-    )?;
+    };
+    let images = imbalance_vision::test_images(&run(matches), &model.file.classes, &request)?;
     if let Some(warning) = &images.warning {
         eprintln!("warning: {warning}");
     }

@@ -24,7 +24,7 @@ pub use error::VisionError;
 pub use flags::VisionFlags;
 pub use method::Method;
 pub use outcome::{BestEpoch, ChosenBy, RunResults, TrainedRun};
-pub use saved::{Logits, ModelFile, SavedModel, TestImages, test_images};
+pub use saved::{Logits, ModelFile, SavedModel, TestImages, TestRequest, test_images};
 pub use train::{Ended, train};
 
 /// The recipes that come with the toolkit, by name.

@@ -262,32 +262,49 @@ pub struct TestImages {
     pub warning: Option<String>,
 }
 
-/// The test images to score a run's model on, whose classes have these names: of `data` in the layout of `dataset`, or of what
-/// the run trained on. With [`OnBadImage::Skip`], lists may name images that are not there.
+/// Which images a model is scored on: of `test_list`, of `data` in the layout of `dataset`, or of what its run trained on.
+#[derive(Clone, Debug, Default)]
+pub struct TestRequest {
+    /// The layout of `data`.
+    pub dataset: Option<DatasetKind>,
+    /// A data set.
+    pub data: Option<PathBuf>,
+    /// A list of images.
+    pub test_list: Option<PathBuf>,
+    /// Where the paths in lists start.
+    pub images: Option<PathBuf>,
+    /// With [`OnBadImage::Skip`], lists may name images that are not there.
+    pub on_bad_image: OnBadImage,
+}
+
+/// The images to score a run's model on, whose classes have these names.
 ///
 /// # Errors
-/// Data that cannot be read, or have other classes; an exported model without `dataset` and `data`.
-pub fn test_images(
-    run: &Path,
-    dataset: Option<DatasetKind>,
-    data: Option<&Path>,
-    classes: &[String],
-    on_bad_image: OnBadImage,
-) -> Result<TestImages, VisionError> {
+/// Data that cannot be read, or have other classes; an exported model without a word on where images are.
+pub fn test_images(run: &Path, classes: &[String], request: &TestRequest) -> Result<TestImages, VisionError> {
+    let TestRequest { dataset, data, test_list, images, on_bad_image } = request;
     let stored = if run.is_dir() { StoredData::read(run)? } else { StoredData::default() };
+    let stored_images = || stored.images.clone().filter(|_| data.is_none() && test_list.is_none());
+    let options = crate::data::LoadOptions {
+        images: images.clone().or_else(stored_images),
+        allow_empty_classes: true,
+        on_bad_image: *on_bad_image,
+        seed: stored.subset_seed,
+    };
+    if let Some(list) = test_list {
+        let (split, missing) = Split::from_list(list, classes.len(), &options)?;
+        return Ok(TestImages { split, missing, warning: None });
+    }
     let Some(kind) = dataset.or(stored.dataset) else {
         return Err(VisionError::Usage(format!(
-            "{} is an exported model, which does not say where images are; give --dataset and --data",
+            "{} is an exported model, which does not say where images are; give --dataset and --data, or --test-list",
             run.display()
         )));
     };
-    let path = data.or(stored.data.as_deref());
-    let options = crate::data::LoadOptions {
-        images: stored.images.clone().filter(|_| data.is_none()),
-        allow_empty_classes: true,
-        on_bad_image,
-        seed: stored.subset_seed,
-    };
+    if let Some(folder) = images.as_deref().filter(|_| !kind.is_listed()) {
+        return Err(VisionError::Usage(format!("--images {} is for lists of images, not {kind}", folder.display())));
+    }
+    let path = data.as_deref().or(stored.data.as_deref());
     let set = match stored.lists().filter(|_| kind == DatasetKind::List && path.is_none()) {
         Some(files) => ImageSet::from_lists(&kind.name(), &files, &options)?,
         None => ImageSet::load_with(kind, path, &options)?,

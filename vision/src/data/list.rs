@@ -35,6 +35,14 @@ pub enum ListProblem {
         /// The last word.
         found: String,
     },
+    /// A class that the model does not have.
+    #[error("the label {label} is no class of the model, which has {classes}, numbered from 0")]
+    OtherClass {
+        /// The label.
+        label: u32,
+        /// Classes of the model.
+        classes: usize,
+    },
 }
 
 /// The names that a data set's lists have.
@@ -139,6 +147,34 @@ impl ImageSet {
     pub fn from_lists(name: &str, files: &ListFiles, options: &LoadOptions) -> Result<Self, DataError> {
         let folder = files.train.parent().unwrap_or(Path::new(""));
         read(name.to_owned(), files, &files.train, folder, options)
+    }
+}
+
+impl Split {
+    /// Reads one list, of images of so many classes, and those that are not there and were left out. Paths start as for
+    /// [`ImageSet::from_lists`].
+    ///
+    /// # Errors
+    /// Likewise; a label that is no class.
+    pub fn from_list(
+        file: &Path,
+        classes: usize,
+        options: &LoadOptions,
+    ) -> Result<(Self, Vec<MissingImage>), DataError> {
+        let (list, _) = read_list(file)?;
+        if let Some((&label, &line)) =
+            list.labels.iter().zip(&list.lines).find(|(label, _)| **label as usize >= classes)
+        {
+            return Err(DataError::List {
+                file: file.into(),
+                line,
+                problem: ListProblem::OtherClass { label, classes },
+            });
+        }
+        let root = options.images.as_deref().or(file.parent()).unwrap_or(Path::new(""));
+        let mut missing = Vec::new();
+        let (split, _) = split(file, list, root, options.on_bad_image, &mut missing)?;
+        Ok((split, missing))
     }
 }
 
