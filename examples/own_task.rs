@@ -13,6 +13,7 @@ use std::sync::Arc;
 use clap::Parser;
 use imbalance_core::host::{Loss, SearchPath};
 use imbalance_core::{ClassCounts, Head};
+use imbalance_train::device::Shapes;
 use imbalance_train::heads::{HeadOptions, softmax_loss_with};
 use imbalance_train::order::shuffled_batches;
 use imbalance_train::seeding::seed_libtorch;
@@ -113,7 +114,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A run folder that is there is gone on with.
     flags.run = flags.run.or_else(|| Some("runs/own-task".into()));
     flags.resume |= flags.run.as_ref().is_some_and(|run| RunFolder::resumable(run));
-    let compute = Compute::open(&flags)?;
+    let compute = Compute::open(&flags, Shapes::Alike)?;
 
     seed_libtorch(flags.seed, Stream::Weights, 0);
     let (train, valid) = (Signals::new([900, 100], &compute), Signals::new([500, 500], &compute));

@@ -310,6 +310,9 @@ fn processes_with_a_gpu_each_take_the_steps_of_one() {
     }
     let message = fails(lab.train(1, "more", &words).args(["--device", "cuda", "--processes", "2", "--overwrite"]), 2);
     contains(&message, &["--device cuda", "there are 1 GPUs, numbered from 0"]);
+    // Nor does one of them go on without.
+    let message = fails(lab.train(1, "more", &words).args(["--processes", "2", "--overwrite"]), 2);
+    contains(&message, &["1 of 2 processes have a GPU that can be used", "--device cpu"]);
 }
 
 #[test]

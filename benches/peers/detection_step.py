@@ -1,7 +1,7 @@
 """A training step and the detection of one image by torchvision's RetinaNet-R50-FPN, and the memory they take.
 
     python benches/peers/detection_step.py [--bfloat16] [--channels-last] [--batch 1] [--inference] [--threads 2]
-        [--device cuda]
+        [--device cuda] [--tf32]
 
 SGD with momentum; images that need no resizing. The other side: `cargo run --release -p imbalance-detection --example
 detection_step`.
@@ -39,9 +39,10 @@ def main():
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--inference", action="store_true")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="as PyTorch comes: convolutions and LSTMs in float32 may round to TF32")
     args = parser.parse_args()
     on_gpu = args.device != "cpu"
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = args.tf32
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     # What retinanet_resnet50_fpn makes when it is given weights.

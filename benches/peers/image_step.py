@@ -1,7 +1,7 @@
 """A training step of ResNet-32 (CIFAR) in PyTorch, as the common baselines write it.
 
     python benches/peers/image_step.py [--threads 2] [--batch 128] [--channels-last] [--bfloat16] [--compile]
-        [--device cuda] [--fused]
+        [--device cuda] [--fused] [--tf32]
 
 Shortcut option A, SGD with momentum. On a GPU twenty steps are waited for together. The other side: `cargo run --release -p imbalance-vision --example image_step`.
 """
@@ -58,10 +58,12 @@ def main():
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="as PyTorch comes: convolutions and LSTMs in float32 may round to TF32")
     parser.add_argument("--fused", action="store_true", help="the fused optimiser")
     args = parser.parse_args()
     on_gpu = args.device != "cpu"
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = args.tf32
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     model = ResNet32(10).to(args.device)

@@ -1,6 +1,6 @@
 """A training step of the paper's dialogue model in PyTorch: milliseconds and peak memory.
 
-    python benches/peers/lstm_step.py [--threads 2] [--steps 5] [--hidden 1024] [--source 100] [--target 12] ... [--device cuda]
+    python benches/peers/lstm_step.py [--threads 2] [--steps 5] [--hidden 1024] [--source 100] [--target 12] ... [--device cuda] [--tf32]
 
 Encoder-decoder of 2-layer LSTMs with general attention, as `imbalance_dialogue::model::LstmModel`, the Eureka loss,
 gradient clipping and SGD with momentum, float32. The other side: `cargo run --release -p imbalance-dialogue --example
@@ -51,7 +51,9 @@ def main():
     ]:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="as PyTorch comes: convolutions and LSTMs in float32 may round to TF32")
     args = parser.parse_args()
+    torch.backends.cudnn.allow_tf32 = args.tf32
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     model = Model(args.vocabulary, args.embedding, args.hidden, args.layers, 0.1).to(args.device)

@@ -15,11 +15,12 @@ use imbalance_detection::model::{
     BoxLoss, ClassView, DetectOptions, ImageTargets, MatchOptions, RetinaLoss, RetinaNet, RetinaNetConfig, Targets,
     detect,
 };
+use imbalance_train::device::{Shapes, set_switches};
 use imbalance_train::heads::LossPath;
 use imbalance_train::layout::channels_last;
 use imbalance_train::memory::{keep_freed, peak_resident_bytes};
 use imbalance_train::optimiser::{Optimiser, Rule, SgdConfig};
-use imbalance_train::{Autocast, DeviceChoice, Precision};
+use imbalance_train::{Autocast, DeviceChoice, Group, Precision};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -60,8 +61,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let threads = imbalance_train::set_threads(Some(args.threads));
     imbalance_core::host::set_threads(threads);
     keep_freed();
-    let device = args.device.open(0)?.device;
-    imbalance_train::device::set_switches(false, false);
+    let device = args.device.open(&Group::alone())?.device;
+    set_switches(false, false, Shapes::Varied);
     let store = VarStore::new(device);
     let network = RetinaNet::new(&store, RetinaNetConfig::default(), 1)?;
     if !args.channels_first {

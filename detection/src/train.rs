@@ -10,6 +10,7 @@ use imbalance_evaluation::coco::{
     self, Evaluation, GroundTruth, Options, ScoreHistograms, Stats, Summary as Scores, write_detections,
 };
 use imbalance_train::config::TrainConfig;
+use imbalance_train::device::Shapes;
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
     Compute, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Stream, Summary, TrainError, checkpoint,
@@ -115,7 +116,7 @@ pub(crate) fn read_results<T: DeserializeOwned>(run: &Path) -> Result<T, Detecti
 /// See [`DetectionError`]; nothing half-written is left where the run could not start.
 pub fn train(flags: &DetectionFlags, losses: &Losses, config: String) -> Result<Ended, DetectionError> {
     let mut settings = flags.train.resolve()?;
-    let compute = Compute::open(&flags.train)?;
+    let compute = Compute::open(&flags.train, Shapes::Varied)?;
     let prepared = Prepared::new(flags, losses, &mut settings, compute)?;
     let interrupt = Interrupt::install()?;
     let request = RunRequest {

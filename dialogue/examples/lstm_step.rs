@@ -11,10 +11,11 @@ use imbalance_core::host::{Loss, Plugin};
 use imbalance_core::{ClassCounts, Head};
 use imbalance_dialogue::model::{Batch, LstmConfig, LstmModel, ReplyModel, Special};
 use imbalance_train::clipping::{clip_factor, gradient_norm};
+use imbalance_train::device::{Shapes, set_switches};
 use imbalance_train::heads::{HeadOptions, softmax_loss_sum};
 use imbalance_train::memory::peak_resident_bytes;
 use imbalance_train::optimiser::{Optimiser, Rule, SgdConfig};
-use imbalance_train::{DeviceChoice, set_threads};
+use imbalance_train::{DeviceChoice, Group, set_threads};
 use tch::nn::VarStore;
 
 #[path = "../../plugins/eureka/src/lib.rs"]
@@ -48,7 +49,8 @@ struct Args {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     set_threads(Some(args.threads));
-    let device = args.device.open(0)?.device;
+    let device = args.device.open(&Group::alone())?.device;
+    set_switches(false, false, Shapes::Alike);
     let counts = ClassCounts::new((1..=args.vocabulary as u64).map(|rank| 300_000 / rank + 1).collect())?;
     let plugin = Arc::new(Plugin::embedded(&eureka::toolkit_loss_plugin)?);
     let loss = Loss::new(plugin, Head::Softmax, &[("beta".into(), 0.999)], &counts)?;

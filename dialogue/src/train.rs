@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::dialogue::{DialogueScores, FrequencySeries, plot_word_frequencies};
+use imbalance_train::device::Shapes;
 use imbalance_train::{
     Compute, Interrupt, Losses, Manifest, Outcome, Precision, RunFolder, RunRequest, Sampling, Stream, Summary,
     TrainError, checkpoint, derive, fit, losses::MadeLosses, write_atomically,
@@ -62,7 +63,7 @@ pub struct TrainedRun {
 /// See [`DialogueError`]; nothing half-written is left where the run could not start.
 pub fn train(flags: &DialogueFlags, losses: &Losses, config: String) -> Result<Ended, DialogueError> {
     let settings = flags.train.resolve()?;
-    let compute = Compute::open(&flags.train)?;
+    let compute = Compute::open(&flags.train, Shapes::Alike)?;
     let prepared = Prepared::new(flags, losses, &compute)?;
     let interrupt = Interrupt::install()?;
     let mut run = compute.open_run(&flags.train, &prepared.request(flags, losses, config))?;

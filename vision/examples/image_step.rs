@@ -6,9 +6,10 @@
 use std::time::Instant;
 
 use clap::Parser;
+use imbalance_train::device::{Shapes, set_switches};
 use imbalance_train::layout::channels_last;
 use imbalance_train::optimiser::{Optimiser, Rule, SgdConfig};
-use imbalance_train::{Autocast, DeviceChoice, Precision};
+use imbalance_train::{Autocast, DeviceChoice, Group, Precision};
 use imbalance_vision::model::{ImageModel, ImageModelConfig, ModelKind};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -49,8 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     imbalance_train::set_threads(Some(args.threads));
     imbalance_train::memory::keep_freed();
-    let device = args.device.open(0)?.device;
-    imbalance_train::device::set_switches(false, false);
+    let device = args.device.open(&Group::alone())?.device;
+    set_switches(false, false, Shapes::Alike);
     let store = VarStore::new(device);
     let config = ImageModelConfig { model: args.model, classes: args.classes, cosine_scale: None };
     let model = ImageModel::new(&store.root(), config, 1)?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use imbalance_core::host::Loss;
 use imbalance_core::{ClassCounts, Head};
 use imbalance_evaluation::longtail::Groups;
+use imbalance_train::device::Shapes;
 use imbalance_train::losses::MadeLosses;
 use imbalance_train::{
     Compute, ExampleClasses, Interrupt, Losses, Manifest, Outcome, RunFolder, RunRequest, Sampler, Sampling,
@@ -52,7 +53,7 @@ pub enum Ended {
 pub fn train(flags: &VisionFlags, losses: &Losses, config: String) -> Result<Ended, VisionError> {
     let settings = flags.train.resolve()?;
     flags.check(losses)?;
-    let compute = Compute::open(&flags.train)?;
+    let compute = Compute::open(&flags.train, Shapes::Alike)?;
     let mut prepared = Prepared::new(flags, losses, compute)?;
     let interrupt = Interrupt::install()?;
     let mut run = prepared.open_run(flags, losses, &config)?;

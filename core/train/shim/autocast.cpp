@@ -17,6 +17,17 @@ extern "C" bool imbalance_autocast_begin(bool cuda, bool half) {
     return before;
 }
 
+// Ends bfloat16 for the time being; returns whether it was on.
+extern "C" bool imbalance_autocast_pause_bfloat16(bool cuda) {
+    const bool on = at::autocast::is_autocast_enabled(device(cuda)) && at::autocast::get_autocast_dtype(device(cuda)) == at::kBFloat16;
+    if (on) {
+        at::autocast::set_autocast_enabled(device(cuda), false);
+    }
+    return on;
+}
+
+extern "C" void imbalance_autocast_go_on(bool cuda) { at::autocast::set_autocast_enabled(device(cuda), true); }
+
 extern "C" void imbalance_autocast_end(bool cuda, bool before) {
     // The cast weights are kept for the outermost region only: the next step changes them.
     if (at::autocast::decrement_nesting() == 0) {

@@ -2,7 +2,7 @@
 
 use tch::Device;
 
-use crate::device::{Opened, set_switches};
+use crate::device::{Opened, Shapes, set_switches};
 use crate::error::TrainError;
 use crate::flags::TrainFlags;
 use crate::group::Group;
@@ -29,11 +29,12 @@ impl Compute {
     ///
     /// # Errors
     /// [`TrainError::Settings`] where the device cannot be used, [`TrainError::Group`].
-    pub fn open(flags: &TrainFlags) -> Result<Self, TrainError> {
+    pub fn open(flags: &TrainFlags, shapes: Shapes) -> Result<Self, TrainError> {
         let mut group = Group::from_env()?;
         let threads = set_threads(group.threads(flags.threads));
         imbalance_core::host::set_threads(threads);
-        let Opened { device, passed_over } = flags.device.open(group.local_rank())?;
+        let Opened { device, passed_over } = flags.device.open(&group)?;
+        group.check_devices(device, passed_over.as_deref())?;
         if flags.deterministic && device.is_cuda() && std::env::var_os(CUBLAS_WORKSPACE.0).is_none() {
             let (name, value) = CUBLAS_WORKSPACE;
             return Err(TrainError::Settings(format!(
@@ -41,7 +42,7 @@ impl Compute {
             )));
         }
         group.carry_by(flags.backend, device)?;
-        set_switches(flags.tf32, flags.deterministic);
+        set_switches(flags.tf32, flags.deterministic, shapes);
         let compute = Self { precision: flags.precision.on(device), group, device, threads };
         if let Some(reason) = passed_over {
             compute.say(flags, &format!("note: this machine has a GPU, but {reason}; the processor is used"));

@@ -12,12 +12,13 @@ use std::sync::OnceLock;
 use libc::RTLD_NOLOAD;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use serde::Serialize;
-use tch::Device;
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::TrainError;
+use crate::group::Group;
 
 unsafe extern "C" {
-    fn imbalance_switches(tf32: bool, deterministic: bool);
+    fn imbalance_switches(tf32: bool, deterministic: bool, search: bool);
 }
 
 /// `--device`.
@@ -29,7 +30,7 @@ pub enum DeviceChoice {
     Auto,
     /// The processor.
     Cpu,
-    /// A GPU; where none is named, that of this process's local rank.
+    /// A GPU; where none is named, that of [`Group::gpu`].
     Cuda(Option<usize>),
 }
 
@@ -75,21 +76,26 @@ pub struct Opened {
 }
 
 impl DeviceChoice {
-    /// The device, ready for use. `local_rank` is this process's among those on this machine, from 0.
+    /// The device, ready for use by this process of `group`.
     ///
     /// # Errors
     /// [`TrainError::Settings`] where a GPU was asked for and none can be used, with the reason.
-    pub fn open(self, local_rank: usize) -> Result<Opened, TrainError> {
+    pub fn open(self, group: &Group) -> Result<Opened, TrainError> {
         let of = |number: Option<usize>| -> Result<Device, String> {
             load_cuda()?;
-            let (count, number) = (tch::Cuda::device_count(), number.unwrap_or(local_rank));
+            let count = tch::Cuda::device_count();
             if !tch::Cuda::is_available() || count < 1 {
                 return Err("libtorch finds no GPU that it can use (is the driver installed, and new enough?)".into());
             }
+            let number = number.unwrap_or_else(|| group.gpu(count as usize));
             if number as i64 >= count {
                 return Err(format!("there are {count} GPUs, numbered from 0"));
             }
-            Ok(Device::Cuda(number))
+            let device = Device::Cuda(number);
+            computes(device).map_err(|error| {
+                format!("GPU {number} cannot be used: {}", error.to_string().lines().next().unwrap_or_default())
+            })?;
+            Ok(device)
         };
         let opened = |device| Ok(Opened { device, passed_over: None });
         match self {
@@ -106,9 +112,16 @@ impl DeviceChoice {
     }
 }
 
+/// Adds two numbers there. A GPU may be counted and yet be too old for libtorch's kernels, or another process's alone, or full.
+fn computes(device: Device) -> Result<(), TchError> {
+    let one = Tensor::f_ones([1], (Kind::Float, device))?;
+    one.f_add(&one)?.f_double_value(&[0]).map(drop)
+}
+
 /// Whether the system has NVIDIA's driver: looked at first, since opening libtorch's CUDA library takes seconds.
 fn has_driver() -> bool {
-    Path::new("/proc/driver/nvidia/version").exists() || Path::new("/dev/nvidiactl").exists()
+    // The last is Windows's, under WSL.
+    ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"].iter().any(|path| Path::new(path).exists())
 }
 
 /// Whether the process has libtorch's CUDA library, or one that stands in for it, without our opening it.
@@ -132,6 +145,7 @@ fn load_cuda() -> Result<(), String> {
                 path.display()
             ));
         }
+        open_compilers(&folder);
         // SAFETY: opening it runs the constructors of libtorch itself, which register its CUDA operations.
         let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
         // It is never closed: what it registers stays registered.
@@ -144,6 +158,28 @@ fn load_cuda() -> Result<(), String> {
     OPENED.get_or_init(open).clone()
 }
 
+/// Opens the libraries by which cuDNN compiles kernels as it runs. It looks for them by name alone, where only the system's folders
+/// are looked at; Python's torch opens them first for the same reason. Without them it has fewer algorithms to choose from.
+fn open_compilers(libtorch: &Path) {
+    // Of a libtorch from a wheel they are in NVIDIA's wheels beside it, of one from an archive with its own libraries.
+    let wheels = libtorch.join("../../nvidia");
+    let beside = std::fs::read_dir(wheels).into_iter().flatten().flatten().map(|entry| entry.path().join("lib"));
+    for folder in std::iter::once(libtorch.to_owned()).chain(beside) {
+        let mut names: Vec<_> =
+            std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        for prefix in ["libnvrtc-builtins.so.", "libnvrtc.so."] {
+            for name in names.iter().filter(|name| name.to_string_lossy().starts_with(prefix)) {
+                // SAFETY: NVIDIA's libraries, whose constructors set up nothing but themselves. Where one cannot be opened, cuDNN
+                // does without.
+                if let Ok(library) = unsafe { Library::open(Some(folder.join(name)), RTLD_NOW | RTLD_GLOBAL) } {
+                    std::mem::forget(library);
+                }
+            }
+        }
+    }
+}
+
 /// The folder of the libtorch that this process has mapped.
 fn libtorch_folder() -> Option<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
@@ -151,11 +187,22 @@ fn libtorch_folder() -> Option<PathBuf> {
     Some(Path::new(library.get(library.find('/')?..)?).parent()?.to_owned())
 }
 
+/// Whether the images of all batches have one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shapes {
+    /// They have, or there are no images.
+    Alike,
+    /// They have many.
+    Varied,
+}
+
 /// Sets for the whole process whether GPUs may round float32 products to TF32's 10 bits, and whether only algorithms are used
-/// that give the same bytes every time. Call it before anything is computed.
-pub fn set_switches(tf32: bool, deterministic: bool) {
+/// that give the same bytes every time. Where any may be used, cuDNN tries all of them on the first batch of a shape, which is worth
+/// it if the shapes are few. Call it before anything is computed.
+pub fn set_switches(tf32: bool, deterministic: bool, shapes: Shapes) {
+    let search = !deterministic && shapes == Shapes::Alike;
     // SAFETY: sets libtorch's global settings, which nothing reads meanwhile: no operation runs yet.
-    unsafe { imbalance_switches(tf32, deterministic) };
+    unsafe { imbalance_switches(tf32, deterministic, search) };
 }
 
 #[cfg(test)]
@@ -179,8 +226,8 @@ mod tests {
             return;
         }
         let processor = Opened { device: Device::Cpu, passed_over: None };
-        assert_eq!(DeviceChoice::Auto.open(0).unwrap(), processor);
-        let error = DeviceChoice::Cuda(Some(1)).open(0).unwrap_err();
+        assert_eq!(DeviceChoice::Auto.open(&Group::alone()).unwrap(), processor);
+        let error = DeviceChoice::Cuda(Some(1)).open(&Group::alone()).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().starts_with("--device cuda:1: "), "{error}");
     }

@@ -127,6 +127,13 @@ pub(crate) fn multiply_all(tensors: &[Tensor], factor: &Tensor) -> Result<Vec<Te
     Ok(tensors.iter().map(|tensor| if tensor.defined() { next() } else { Tensor::new() }).collect())
 }
 
+/// Whether two tensors of one shape lie alike in memory. The stride of a dimension of one element says nothing: the gradient of a
+/// kernel of one row and one column may come with any.
+fn same_layout(a: &Tensor, b: &Tensor) -> bool {
+    let dimensions = a.size().into_iter().zip(a.stride().into_iter().zip(b.stride()));
+    dimensions.into_iter().all(|(length, (a, b))| length == 1 || a == b)
+}
+
 /// Variables that move alike, with their gradients and what the optimiser keeps of them: of one type, each with the layout of
 /// its weights.
 #[derive(Default)]
@@ -143,7 +150,7 @@ impl<'a> Lists<'a> {
     /// libtorch's.
     pub fn push(&mut self, weights: &'a Tensor, gradient: &Tensor, state: &'a [Tensor]) -> Result<(), TchError> {
         // A convolution's gradient comes in the layout that its algorithm likes.
-        let alike = gradient.stride() == weights.stride() && gradient.kind() == weights.kind();
+        let alike = same_layout(gradient, weights) && gradient.kind() == weights.kind();
         self.gradients.push(if alike {
             gradient.shallow_clone()
         } else {

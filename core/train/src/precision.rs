@@ -8,13 +8,16 @@ use tch::Device;
 unsafe extern "C" {
     fn imbalance_autocast_begin(cuda: bool, half: bool) -> bool;
     fn imbalance_autocast_end(cuda: bool, before: bool);
+    fn imbalance_autocast_pause_bfloat16(cuda: bool) -> bool;
+    fn imbalance_autocast_go_on(cuda: bool);
+    fn imbalance_gpu_has_bfloat16() -> bool;
 }
 
 /// `--precision`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// bfloat16 where the processor computes with it, else float32
+    /// bfloat16 where the processor or GPU computes with it, else float32
     #[default]
     Auto,
     /// All arithmetic in float32
@@ -52,7 +55,8 @@ fn native_bfloat16(device: Device) -> bool {
     match device {
         #[cfg(target_arch = "x86_64")]
         Device::Cpu => is_x86_feature_detected!("avx512bf16"),
-        device => device.is_cuda(),
+        // SAFETY: asks libtorch; the device was opened.
+        device => device.is_cuda() && unsafe { imbalance_gpu_has_bfloat16() },
     }
 }
 
@@ -85,6 +89,31 @@ impl Drop for Autocast {
     }
 }
 
+/// While it lives, operations on this thread are in float32 where an [`Autocast`] has them in bfloat16; float16 stays.
+#[derive(Debug)]
+pub struct Bfloat16Paused {
+    cuda: bool,
+    was_on: bool,
+}
+
+impl Bfloat16Paused {
+    /// Begins it for operations on `device`.
+    pub fn begin(device: Device) -> Self {
+        let cuda = device.is_cuda();
+        // SAFETY: as for `Autocast`.
+        Self { cuda, was_on: unsafe { imbalance_autocast_pause_bfloat16(cuda) } }
+    }
+}
+
+impl Drop for Bfloat16Paused {
+    fn drop(&mut self) {
+        if self.was_on {
+            // SAFETY: as above.
+            unsafe { imbalance_autocast_go_on(self.cuda) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tch::{Kind, Tensor};
@@ -102,6 +131,15 @@ mod tests {
         let low = product(Precision::Bfloat16);
         assert_eq!(low.kind(), Kind::BFloat16);
         assert_eq!(product(Precision::Float16).kind(), Kind::Half);
+        for (precision, paused) in [(Precision::Bfloat16, Kind::Float), (Precision::Float16, Kind::Half)] {
+            let _autocast = Autocast::begin(precision, Device::Cpu);
+            let low = a.matmul(&a).kind();
+            {
+                let _paused = Bfloat16Paused::begin(Device::Cpu);
+                assert_eq!(a.matmul(&a).kind(), paused, "{precision}");
+            }
+            assert_eq!(a.matmul(&a).kind(), low, "it goes on afterwards");
+        }
         assert_eq!(a.matmul(&a).kind(), Kind::Float, "its end restores float32");
         low.sum(Kind::Float).backward();
         assert_eq!(a.grad().kind(), Kind::Float);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use imbalance_core::host::{Adjustment, Loss, Reduction, SigmoidHead};
 use imbalance_core::{ClassCounts, Head};
-use imbalance_train::DeviceChoice;
 use imbalance_train::heads::{
     Gradients, HeadOptions, LossPath, linear_softmax_loss, sigmoid_gradients, sigmoid_loss, softmax_gradients,
     softmax_loss_with,
 };
+use imbalance_train::{DeviceChoice, Group};
 use tch::{Device, Kind, Tensor};
 
 #[path = "../../tests/support/every_plugin.rs"]
@@ -202,7 +202,7 @@ fn heads_on_a_gpu() {
         let status = again.args(["--exact", "heads_on_a_gpu"]).env("LD_PRELOAD", library).env(THERE, "1").status();
         return assert!(status.unwrap().success());
     }
-    let gpu = DeviceChoice::Cuda(Some(0)).open(0).unwrap().device;
+    let gpu = DeviceChoice::Cuda(Some(0)).open(&Group::alone()).unwrap().device;
     check(Head::Softmax, gpu, softmax_gradients, softmax_reference, &softmax_targets());
     check(Head::Sigmoid, gpu, sigmoid_gradients, sigmoid_reference, &sigmoid_targets());
 }

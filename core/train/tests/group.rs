@@ -19,6 +19,7 @@ fn together<T: Send>(size: usize, work: impl Fn(Group) -> T + Sync) -> Vec<T> {
             host: "127.0.0.1".into(),
             port,
             served: false,
+            own_gpus: false,
             prefix: String::new(),
         };
         work(Group::join(&launch).unwrap())
@@ -54,8 +55,25 @@ fn what_the_first_says_all_have() {
 }
 
 #[test]
+fn a_gpu_for_some_processes_only_is_an_error_in_all() {
+    let check = |devices: [Device; 2]| {
+        together(2, |group| group.check_devices(devices[group.rank()], Some("there are 1 GPUs, numbered from 0")))
+    };
+    for [a, b] in [[Device::Cpu; 2], [Device::Cuda(0), Device::Cuda(1)]] {
+        assert!(check([a, b]).iter().all(Result::is_ok));
+    }
+    let errors: Vec<_> =
+        check([Device::Cuda(0), Device::Cpu]).into_iter().map(|checked| checked.unwrap_err().to_string()).collect();
+    assert!(
+        errors[0].contains("1 of 2 processes have a GPU") && errors[0].contains("(process 0 has one)"),
+        "{errors:?}"
+    );
+    assert!(errors[1].contains("(process 1 has none: there are 1 GPUs"), "{errors:?}");
+}
+
+#[test]
 fn gradients_are_carried_by_nccl_on_a_gpu_and_by_gloo_elsewhere() {
-    let device = DeviceChoice::Auto.open(0).unwrap().device;
+    let device = DeviceChoice::Auto.open(&Group::alone()).unwrap().device;
     together(1, |mut group| {
         let asked = group.carry_by(Backend::Nccl, device);
         match device {

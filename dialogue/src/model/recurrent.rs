@@ -1,7 +1,8 @@
 //! Stacked LSTM layers (Hochreiter and Schmidhuber, 1997) over libtorch's fused kernels.
 
+use imbalance_train::precision::Bfloat16Paused;
 use imbalance_train::transfer::sent_slice;
-use tch::{Kind, TchError, Tensor, nn};
+use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::ModelError;
 use super::init::Initializer;
@@ -110,6 +111,7 @@ impl Lstm {
     /// [`ModelError::Forward`], where libtorch has no kernel for the inputs.
     pub(super) fn forward(&self, inputs: &Tensor, state: &State, train: bool) -> Result<Tensor, ModelError> {
         let (mut states, mut first) = (inputs.shallow_clone(), 0);
+        let _float32 = float32_for_bfloat16(inputs.device());
         for (at, layers) in self.layers.chunks(self.at_once).enumerate() {
             if at > 0 {
                 states = states.dropout(self.dropout, train);
@@ -190,6 +192,7 @@ impl Lstm {
         let rows = sent_slice(&packing.rows, device);
         let mut states = inputs.flatten(0, 1).index_select(0, &sent_slice(&packing.steps, device));
         let (mut hidden, mut cell) = (Vec::new(), Vec::new());
+        let _float32 = float32_for_bfloat16(device);
         for (at, layers) in self.layers.chunks(self.at_once).enumerate() {
             if at > 0 {
                 states = states.dropout(self.dropout, train);
@@ -244,6 +247,12 @@ impl Lstm {
         *state = State { hidden: Tensor::stack(&hidden, 0), cell: Tensor::stack(&cell, 0) };
         Ok(output)
     }
+}
+
+/// libtorch's autocast gives cuDNN's LSTM float16 whatever it is set to, in which small gradients vanish unless the loss is scaled
+/// for it. Where bfloat16 was asked for, it computes in float32.
+fn float32_for_bfloat16(device: Device) -> Option<Bfloat16Paused> {
+    device.is_cuda().then(|| Bfloat16Paused::begin(device))
 }
 
 fn parameters(layers: &[Layer]) -> Vec<Tensor> {

@@ -208,6 +208,7 @@ struct Hooks final : at::CUDAHooksInterface {
     c10::Allocator *getPinnedMemoryAllocator() const override { return c10::GetAllocator(c10::kCPU); }
     c10::Allocator *getCUDADeviceAllocator() const override { return &memory; }
     void deviceSynchronize(c10::DeviceIndex) const override { counts().add("wait synchronize"); }
+    bool supportsBFloat16ConvolutionWithCuDNNv8() const override { return true; }
     const at::Generator &getDefaultGenerator(c10::DeviceIndex) const override {
         static const auto generator = at::detail::createCPUGenerator();
         return generator;
@@ -328,7 +329,17 @@ const std::set<std::string> NOT_DETERMINISTIC = {
 // The multi-tensor kernels that have no other way.
 const std::set<std::string> FUSED = {"aten::_fused_sgd_", "aten::_fused_adamw_"};
 
-// They take lists of dense tensors of one type, each with the strides of the weights that it belongs to.
+// Whether they lie alike in memory, as libtorch's ForeachUtils.h has it: the stride of a dimension of one element says nothing.
+bool same_layout(const at::Tensor &a, const at::Tensor &b) {
+    for (int64_t at = 0; at < a.dim(); ++at) {
+        if (a.size(at) != 1 && a.stride(at) != b.stride(at)) {
+            return false;
+        }
+    }
+    return a.sizes() == b.sizes();
+}
+
+// They take lists of dense tensors of one type, each with the layout of the weights that it belongs to.
 void check_fused(const torch::jit::Stack *stack, size_t first, const std::string &name) {
     const auto weights = (*stack)[first].toTensorVector();
     for (size_t at = first; at < stack->size() && (*stack)[at].isTensorList(); ++at) {
@@ -340,7 +351,7 @@ void check_fused(const torch::jit::Stack *stack, size_t first, const std::string
                 continue; // a number of steps
             }
             TORCH_CHECK(tensor.scalar_type() == weights[0].scalar_type() &&
-                            tensor.strides() == weight.strides() && tensor.is_non_overlapping_and_dense(),
+                            same_layout(tensor, weight) && tensor.is_non_overlapping_and_dense(),
                         name, ": params, grads and state must have the same dtype, device, and layout: weights ", weight.sizes(),
                         " of strides ", weight.strides(), ", another of ", tensor.strides());
         }

@@ -17,6 +17,8 @@ pub struct Launch {
     pub port: u16,
     /// Whether the launcher serves that port itself, as torchrun does.
     pub served: bool,
+    /// Whether the launcher may show each process a GPU of its own, of those that the machine has. torchrun shows all to all.
+    pub own_gpus: bool,
     /// Start of the names in the store, another for each restart by the launcher.
     pub prefix: String,
 }
@@ -90,6 +92,7 @@ impl Launch {
                 host,
                 port,
                 served,
+                own_gpus: launcher != "torchrun",
                 prefix: format!("toolkit/{restart}"),
             }));
         }
@@ -137,6 +140,7 @@ mod tests {
             host: "node7".into(),
             port: 1234,
             served: true,
+            own_gpus: false,
             prefix: "toolkit/2".into(),
         };
         assert_eq!(torchrun.unwrap(), Some(want));
@@ -151,6 +155,7 @@ mod tests {
         let slurm = slurm.unwrap().unwrap();
         assert_eq!((slurm.rank, slurm.size, slurm.local_rank, slurm.local_size), (5, 8, 1, None));
         assert_eq!((slurm.host.as_str(), slurm.port, slurm.served), ("gpu03", 23_456, false));
+        assert!(slurm.own_gpus);
         let open_mpi = [("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "2")];
         let here =
             [&open_mpi[..], &[("OMPI_COMM_WORLD_LOCAL_RANK", "1"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "2")]].concat();

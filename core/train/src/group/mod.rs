@@ -97,6 +97,21 @@ pub enum GroupError {
     /// `--backend nccl` where it cannot be had.
     #[error("--backend nccl: {0}")]
     Backend(String),
+    /// GPUs for some processes and not for others.
+    #[error(
+        "{gpus} of {size} processes have a GPU that can be used, where all must or none (process {rank} {own}); start as many \
+         as there are GPUs, or give --device cpu"
+    )]
+    Devices {
+        /// Processes with a GPU.
+        gpus: usize,
+        /// All processes.
+        size: usize,
+        /// This process, from 0.
+        rank: usize,
+        /// What this one has.
+        own: String,
+    },
     /// What another process sent makes no sense.
     #[error("another process sent something that cannot be read: {0}")]
     Message(String),
@@ -109,6 +124,8 @@ pub struct Group {
     size: usize,
     local_rank: usize,
     local_size: Option<usize>,
+    /// Whether this process may see a GPU of its own only.
+    own_gpus: bool,
     /// c10d's, where there is more than one process.
     handle: Option<Handle>,
     /// Whether NCCL carries what is on GPUs.
@@ -134,7 +151,7 @@ impl GroupError {
     /// 2 for an environment or a backend that makes no sense, 1 for processes that failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            GroupError::Environment(_) | GroupError::Backend(_) => 2,
+            GroupError::Environment(_) | GroupError::Backend(_) | GroupError::Devices { .. } => 2,
             GroupError::Lost { .. } if std::env::var_os(LAUNCHED).is_some() => LOST,
             _ => 1,
         }
@@ -144,7 +161,7 @@ impl GroupError {
 impl Group {
     /// A process on its own.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1, local_rank: 0, local_size: Some(1), handle: None, nccl: false }
+        Self { rank: 0, size: 1, local_rank: 0, local_size: Some(1), own_gpus: false, handle: None, nccl: false }
     }
 
     /// The group that the environment describes, which this process joins.
@@ -191,8 +208,8 @@ impl Group {
             (!handle.is_null()).then_some(Handle(handle))
         });
         let handle = Some(joined.map_err(failed)?);
-        let Launch { rank, size, local_rank, local_size, .. } = *launch;
-        Ok(Self { rank, size, local_rank, local_size, handle, nccl: false })
+        let Launch { rank, size, local_rank, local_size, own_gpus, .. } = *launch;
+        Ok(Self { rank, size, local_rank, local_size, own_gpus, handle, nccl: false })
     }
 
     /// This process, from 0.
@@ -205,9 +222,29 @@ impl Group {
         self.size
     }
 
-    /// This process among those of its machine, from 0.
-    pub fn local_rank(&self) -> usize {
-        self.local_rank
+    /// The GPU for this process, of the `count` that it sees: that of its rank on the machine, or the only one where the launcher
+    /// shows each process its own.
+    pub fn gpu(&self, count: usize) -> usize {
+        if self.own_gpus && count == 1 { 0 } else { self.local_rank }
+    }
+
+    /// Makes sure that all processes compute on the processor or all on GPUs: gradients of the two lie differently in memory, and
+    /// their sums would be of other elements. `reason` is why this one has no GPU.
+    ///
+    /// # Errors
+    /// [`GroupError::Devices`], [`GroupError::Lost`].
+    pub fn check_devices(&self, device: Device, reason: Option<&str>) -> Result<(), GroupError> {
+        let [gpus] = self.sum([f64::from(device.is_cuda())])?;
+        let gpus = gpus as usize;
+        if gpus == 0 || gpus == self.size {
+            return Ok(());
+        }
+        let own = match (device.is_cuda(), reason) {
+            (true, _) => "has one".to_owned(),
+            (false, None) => "has none".to_owned(),
+            (false, Some(reason)) => format!("has none: {reason}"),
+        };
+        Err(GroupError::Devices { gpus, size: self.size, rank: self.rank, own })
     }
 
     /// A seed for what should differ between processes (dropout, say) from that of the run, which is the first process's.
@@ -409,6 +446,13 @@ mod tests {
         assert_eq!(group.gather(3, vec![1, 2, 3]).unwrap(), [1, 2, 3]);
         assert_eq!(group.part(3), 0..3);
         assert_eq!((group.threads(Some(3)), group.threads(None)), (Some(3), None));
+    }
+
+    #[test]
+    fn a_process_takes_the_gpu_that_its_launcher_means() {
+        let group = |own_gpus| Group { rank: 5, size: 8, local_rank: 1, own_gpus, ..Group::alone() };
+        // Of all that the machine has; the only one, as srun may show it; one too few, which is an error later.
+        assert_eq!([group(true).gpu(4), group(true).gpu(1), group(false).gpu(1)], [1, 0, 1]);
     }
 
     #[test]
