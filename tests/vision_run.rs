@@ -394,6 +394,9 @@ fn lists_of_any_name_are_trained_on() {
     let bad = ["--train-list", "bad.list", "--test-list", "other.list", "--on-bad-image", "skip", "--run", "bad"];
     contains(&fails(&mut train(&bad), 1), &["dog/bad.jpg: starts with", "of 2 training images none can be used"]);
     assert!(!lab.path("bad").exists());
+    // Images of 22 rows can be evaluated, but no 32 of them cropped.
+    let crops = [&lists[..], &["--augment", "cifar", "--on-bad-image", "skip", "--run", "bad"]].concat();
+    contains(&fails(&mut train(&crops), 1), &["has no crop of 32x32", "of 3 training images none can be used"]);
     std::fs::write(lab.path("high.list"), "cat/a.jpg 0\ndog/a.jpg 7\ndog/a.jpg 7\n").unwrap();
     let high = ["--train-list", "mine.txt", "--test-list", "high.list", "--on-bad-image", "skip", "--run", "bad"];
     contains(&fails(&mut train(&high), 1), &["class 2 (2) has no", "0 to 7 (the label in high.list:2)"]);

@@ -74,8 +74,8 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An epoch without a single batch, or without one of which anything can be used.
-    #[error("epoch {epoch} has no batch to learn from: the training data hold no usable example")]
+    /// An epoch without a single batch.
+    #[error("epoch {epoch} has no batches: the training data hold no usable example")]
     NoBatches {
         /// Epoch, from 1.
         epoch: usize,

@@ -31,7 +31,6 @@ fn alone() -> MutexGuard<'static, ()> {
 #[derive(Clone, Copy, PartialEq)]
 enum Wrong {
     NoBatches,
-    NothingInThem,
     NoUnits,
     NoGraph,
     NotAScalar,
@@ -104,9 +103,6 @@ impl Task for Points {
     fn forward(&mut self, batch: &[usize], at: Step) -> Result<Option<BatchLoss>, TrainError> {
         self.steps += 1;
         self.phases.push(at.phase);
-        if self.wrong == Some(Wrong::NothingInThem) {
-            return Ok(None);
-        }
         if let Some((steps, interrupt)) = &self.stop_after
             && self.steps == *steps
         {
@@ -428,8 +424,7 @@ fn a_wrong_task_is_stopped_with_the_place_and_leaves_nothing() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     for (wrong, parts) in [
-        (Wrong::NoBatches, ["epoch 1 has no batch to learn from", "no usable example"]),
-        (Wrong::NothingInThem, ["epoch 1 has no batch to learn from", "no usable example"]),
+        (Wrong::NoBatches, ["epoch 1 has no batches", "no usable example"]),
         (Wrong::NoUnits, ["epoch 1, batch 1:", "sums over 0 examples"]),
         (Wrong::NoGraph, ["epoch 1, batch 1:", "not a scalar with a graph"]),
         (Wrong::NotAScalar, ["epoch 1, batch 1:", "not a scalar with a graph"]),

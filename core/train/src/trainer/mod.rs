@@ -286,10 +286,6 @@ impl Fit<'_> {
     /// Validation, what follows from it, and the checkpoints.
     fn end_epoch(&mut self) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
-        if self.state.epoch_loss.units() == 0.0 {
-            // All of them were passed over.
-            return Err(TrainError::NoBatches { epoch });
-        }
         let train_loss = self.state.epoch_loss.mean();
         self.record("epoch", vec![("loss".into(), train_loss)], Vec::new())?;
 

@@ -153,7 +153,7 @@ impl Fit<'_> {
         if step == 0 || self.found.len() == UNREAD || self.task.variables().device() == Device::Cpu {
             self.settle()?;
         }
-        if let Some(run) = self.run.as_mut().filter(|_| units > 0.0) {
+        if let Some(run) = &mut self.run {
             run.keep()?;
         }
         Ok(units)
