@@ -121,8 +121,9 @@ impl FrontEnd {
     /// # Errors
     /// What clap says, which may be help that was asked for.
     pub fn parse(&self, command: Command, args: Vec<OsString>) -> anyhow::Result<ArgMatches> {
+        let args = settled_switches(joined_switches(args), &command);
         let whole = crate::cli::command().mut_subcommand(self.verb, |_| command);
-        let all = [vec!["toolkit".into(), self.verb.into()], joined_switches(args)].concat();
+        let all = [vec!["toolkit".into(), self.verb.into()], args].concat();
         Ok(whole.try_get_matches_from(all)?)
     }
 
@@ -215,6 +216,28 @@ fn joined_switches(args: Vec<OsString>) -> Vec<OsString> {
             Some(switch) if arg == "true" || arg == "false" => {
                 switch.push("=");
                 switch.push(arg);
+            }
+            _ => all.push(arg),
+        }
+    }
+    all
+}
+
+/// `--switch=true` as `--switch`, and `--switch=false` as its absence, of flags that take no value: what a file switches on can be
+/// switched off behind it, and either swept.
+fn settled_switches(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
+    let is_switch = |name: &str| {
+        let known = command.get_arguments().find(|arg| arg.get_long() == Some(name));
+        known.is_some_and(|arg| matches!(arg.get_action(), ArgAction::SetTrue))
+    };
+    let mut all: Vec<OsString> = Vec::with_capacity(args.len());
+    for arg in args {
+        let said = arg.to_str().and_then(|text| text.strip_prefix("--")?.split_once('='));
+        match said.filter(|(name, _)| is_switch(name)) {
+            Some((name, "true")) => all.push(format!("--{name}").into()),
+            Some((name, "false")) => {
+                let on = OsString::from(format!("--{name}"));
+                all.retain(|earlier| *earlier != on);
             }
             _ => all.push(arg),
         }

@@ -9,6 +9,9 @@ use toml::Value;
 
 use crate::failure::UsageError;
 
+/// Flags that say what a command does, or where it finds what it needs before it reads settings: no file has them.
+const NO_SETTINGS: [&str; 8] = ["config", "json", "overwrite", "plugin-dir", "processes", "resume", "seeds", "sweep"];
+
 /// Settings in the order default < recipe < flag: what a TOML file says, as arguments.
 #[derive(Debug)]
 pub struct Recipe {
@@ -100,6 +103,13 @@ impl Recipe {
         let mut args = Vec::new();
         for entry in &self.entries {
             let place = format!("{}:{}", self.origin, entry.line);
+            if NO_SETTINGS.contains(&entry.key.as_str()) {
+                let key = &entry.key;
+                return Err(UsageError(format!(
+                    "{place}: `{key}` is no setting of a training; give --{key} on the command line"
+                ))
+                .into());
+            }
             let Some(arg) = find(command, &entry.key) else {
                 return Err(UsageError(format!("{place}: {}", unknown(&entry.key, command))).into());
             };
@@ -217,6 +227,10 @@ mod tests {
             said("lr = \"fast\"\n").starts_with("r.toml:1: invalid value 'fast' for '--lr"),
             "{}",
             said("lr = \"fast\"\n")
+        );
+        assert_eq!(
+            said("seeds = \"0..2\"\n"),
+            "r.toml:1: `seeds` is no setting of a training; give --seeds on the command line"
         );
         assert!(said("[lr]\na = 1\n").starts_with("r.toml:1: `lr` is a table"));
         assert!(said("\nlr = = 1").starts_with("r.toml:2: "), "{}", said("\nlr = = 1"));

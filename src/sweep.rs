@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use imbalance_train::Interrupt;
 
 use crate::child::{self, Ended, There};
@@ -36,7 +36,7 @@ pub fn with_flags(command: Command) -> Command {
                 .help_heading("Sweep")
                 .help("Trains once for each seed from A to below B, and reports mean and standard deviation"),
         )
-        .arg(Arg::new("sweep").long("sweep").value_name("FLAG=V,V").help_heading("Sweep").help(
+        .arg(Arg::new("sweep").long("sweep").action(ArgAction::Append).value_name("FLAG=V,V").help_heading("Sweep").help(
             "Trains once for each value of a flag, as in beta=0.9,0.99; what is finished is not trained again without \
                  --overwrite",
         ))
@@ -49,7 +49,28 @@ impl Sweep {
     /// Seeds or values that cannot be read.
     pub fn from_matches(matches: &ArgMatches) -> anyhow::Result<Option<Self>> {
         let seeds = matches.get_one::<String>("seeds").map(|text| seeds(text)).transpose()?;
-        let setting = matches.get_one::<String>("sweep").map(|text| setting(text)).transpose()?;
+        let wrong = |message: String| Err(UsageError(message).into());
+        let swept: Vec<&String> = matches.get_many::<String>("sweep").into_iter().flatten().collect();
+        let setting = swept.last().map(|text| setting(text)).transpose()?;
+        // Of one flag the later values win, as everywhere.
+        let flag_of = |text: &str| text.split('=').next().unwrap_or_default().trim().to_owned();
+        if let Some([first, second]) =
+            swept.windows(2).map(|pair| [pair[0], pair[1]]).find(|[a, b]| flag_of(a) != flag_of(b))
+        {
+            return wrong(format!("--sweep {first} and --sweep {second}: one flag is swept at a time"));
+        }
+        match &setting {
+            Some((flag, _)) if flag == "seed" && seeds.is_some() => {
+                return wrong("--sweep seed and --seeds both say which seeds are trained; give one of them".into());
+            }
+            Some((flag, values)) => {
+                let twice = (1..values.len()).find(|&at| values[..at].contains(&values[at]));
+                if let Some(at) = twice {
+                    return wrong(format!("--sweep {flag}: {} is there twice", values[at]));
+                }
+            }
+            None => {}
+        }
         Ok((seeds.is_some() || setting.is_some()).then_some(Self { seeds, setting }))
     }
 

@@ -117,6 +117,22 @@ fn a_run_is_scored_and_used() {
     let said = fails(&mut lab.verb(&["predict", "run", "photo.png", "more/photo.png", "-o", "none"]), 2);
     contains(&said, &["photo.png and more/photo.png would both be drawn to none/photo.png", "--output"]);
     assert!(!lab.path("none").exists());
+    // Nor the image itself, by whatever name.
+    std::os::unix::fs::symlink(lab.path("more"), lab.path("link")).unwrap();
+    let before = lab.bytes("more/photo.png");
+    let said = fails(&mut lab.verb(&["predict", "run", "more/photo.png", "-o", "link"]), 2);
+    contains(&said, &["more/photo.png would be drawn over", "--output"]);
+    assert_eq!(lab.bytes("more/photo.png"), before);
+    let found =
+        lab.verb(&["predict", "run", "photo.png", "-o", "out", "--score-above", "0", "--json"]).output().unwrap();
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let objects = found[0]["objects"].as_array().unwrap();
+    // The picture has 50 rows of 70 pixels.
+    let inside = |object: &Value| {
+        let [x, y, width, height] = [0, 1, 2, 3].map(|at| object["bbox"][at].as_f64().unwrap());
+        width >= 0.0 && height >= 0.0 && x + width <= 70.001 && y + height <= 50.001 && object["category_id"].is_i64()
+    };
+    assert!(!objects.is_empty() && objects.iter().all(inside), "{found}");
 }
 
 #[test]

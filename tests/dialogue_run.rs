@@ -6,7 +6,7 @@ mod support;
 use std::io::Read as _;
 
 use serde_json::Value;
-use support::{LOSSES, Lab, contains, entries, example_plugin, json, plugin, succeeds, tensors};
+use support::{LOSSES, Lab, contains, entries, example_plugin, fails, json, plugin, succeeds, tensors};
 
 /// SHA-256 by another program than ours.
 fn sha256(path: &std::path::Path) -> String {
@@ -247,6 +247,12 @@ fn messages_get_replies_from_files_and_in_talk() {
     let first = replies.lines().next();
     assert_eq!(told.lines().count(), 3);
     assert_eq!((told.lines().next(), told.lines().nth(1)), (first, first));
+
+    lab.write("numbered.txt", "1 hello , what do you feed ?\n1 hello , what do you feed ?\tcows .\n2 and you ?\t\n");
+    assert_eq!(succeeds(&mut lab.toolkit(&["dialogue", "generate", "run", "--input", "numbered.txt"])), told);
+    lab.write("numbered.txt", "1 hello , what do you feed ?\n2 and you ?\tgoats .\n");
+    let message = fails(&mut lab.toolkit(&["dialogue", "generate", "run", "--input", "numbered.txt"]), 1);
+    contains(&message, &["numbered.txt:1: no tab between message and reply"]);
 
     // Fed by a pipe there is no prompt; each line gets one, to an empty line or the end.
     let chat = |typed: &str, more: &[&str]| {

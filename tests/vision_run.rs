@@ -287,6 +287,31 @@ fn a_sweep_has_one_table_and_trains_nothing_twice() {
     let message = fails(&mut lab.train("none", &["--sweep", "lr=0.1,fast"]), 2);
     contains(&message, &["--sweep lr=fast: invalid value 'fast' for '--lr"]);
     contains(&fails(&mut lab.train("none", &["--sweep", "no-flag=1,2"]), 2), &["--sweep no-flag=1: ", "'--no-flag'"]);
+    for (flags, parts) in [
+        (&["--sweep", "seed=1,2", "--seeds", "0..2"][..], &["--sweep seed and --seeds"][..]),
+        (
+            &["--sweep", "lr=0.1,0.2", "--sweep", "momentum=0.5,0.6"],
+            &["--sweep lr=0.1,0.2 and --sweep momentum", "one flag"],
+        ),
+        (&["--sweep", "lr=0.1,0.1"], &["--sweep lr: 0.1 is there twice"]),
+    ] {
+        contains(&fails(&mut lab.train("none", flags), 2), parts);
+    }
+    // A sweep in a file would be one in each of its trainings, and so on without end.
+    std::fs::write(lab.path("sweep.toml"), "nesterov = true\nseeds = \"0..2\"\n").unwrap();
+    contains(&fails(&mut lab.train("none", &["--config", "sweep.toml"]), 2), &["sweep.toml:2: `seeds`", "--seeds"]);
+    // What a file switches on, a flag switches off; and both are swept.
+    std::fs::write(lab.path("on.toml"), "nesterov = true\n").unwrap();
+    let on = ["--config", "on.toml", "--epochs", "1"];
+    succeeds(&mut lab.train("off", &[&on[..], &["--nesterov=false", "--epochs", "2"]].concat()));
+    succeeds(&mut lab.train("both", &[&on[..], &["--sweep", "nesterov=true,false"]].concat()));
+    let text = |name: &str| std::fs::read_to_string(lab.path(name)).unwrap();
+    let stored = |run: &str| text(&format!("{run}/config.toml")).contains("nesterov = true");
+    assert_eq!(["off", "both/nesterov-true", "both/nesterov-false"].map(stored), [false, true, false]);
+    // A run that is done does not become shorter.
+    let message = fails(&mut lab.train("off", &["--resume", "--epochs", "1"]), 2);
+    contains(&message, &["`epochs` was 2 and is now 1", "can only be made longer"]);
+    assert!(text("off/config.toml").contains("epochs = 2"));
     assert!(!lab.path("none").exists());
 }
 
@@ -384,6 +409,8 @@ fn lists_of_any_name_are_trained_on() {
     contains(&fails(&mut evaluate(&[]), 2), &["is an exported model", "--test-list"]);
     let generated = ["--dataset", "synthetic", "--images", "pictures"];
     contains(&fails(&mut evaluate(&generated), 2), &["--images pictures is for lists of images, not synthetic"]);
+    let output = ["evaluate", "run", "--output", "run/config.toml"];
+    contains(&fails(&mut lab.verb(&output), 2), &["--output run/config.toml", "must end in .safetensors"]);
 
     // From elsewhere, where only the settings that were stored say where the images are.
     let mut again = toolkit();
@@ -405,6 +432,11 @@ fn lists_of_any_name_are_trained_on() {
         (&["--test-list", "other.list"], ["--test-list other.list", "--train-list FILE"]),
         (&["--val-list", "other.list"], ["--val-list other.list", "--train-list FILE"]),
         (&[&lists[..], &["--dataset", "folder"]].concat(), ["--dataset list", "not folder"]),
+        (
+            &[&lists[..], &["--val-list", "mine.txt", "--hold-out", "1"]].concat(),
+            ["--val-list mine.txt", "--hold-out 1"],
+        ),
+        (&[&lists[..], &["--stage-lr", "0.1"]].concat(), ["--stage-lr 0.1", "--method crt"]),
         (&[&lists[..], &["--data", "pictures"]].concat(), ["--data pictures", "--images"]),
     ] {
         contains(&fails(&mut train(data), 2), &parts);

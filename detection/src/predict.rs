@@ -14,7 +14,7 @@ use tch::Device;
 use crate::DetectionError;
 use crate::data::{Checks, Dataset, LoadedBatch, LoaderOptions, OnBadBox, Skipped};
 use crate::saved::SavedDetector;
-use crate::task::{Detecting, Evaluate, Said};
+use crate::task::{Detecting, Evaluate, Said, corners_to_coco};
 use crate::train::save_detections;
 
 /// What [`SavedDetector::evaluate`] is asked.
@@ -44,12 +44,14 @@ pub struct Evaluated {
 /// An object in an image file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FoundObject {
+    /// Id of its category.
+    pub category_id: i64,
     /// Name of its category.
     pub category: String,
     /// Probability.
-    pub score: f32,
-    /// Corners, in pixels.
-    pub bbox: [f32; 4],
+    pub score: f64,
+    /// `[x, y, width, height]` in pixels, as COCO has it.
+    pub bbox: [f64; 4],
 }
 
 /// What was found in an image file.
@@ -156,8 +158,12 @@ impl SavedDetector {
                 colour: Colour::of(one.class),
             })
             .collect();
-        let objects =
-            found.iter().map(|one| FoundObject { category: category(one.class), score: one.score, bbox: one.bbox });
+        let objects = found.iter().map(|one| FoundObject {
+            category_id: self.file.categories[one.class].id,
+            category: category(one.class),
+            score: f64::from(one.score),
+            bbox: corners_to_coco(one.bbox),
+        });
         Ok(Predicted {
             objects: objects.collect(),
             png: boxes_over(&image.bytes, (image.height, image.width), &boxes)?,

@@ -61,7 +61,9 @@ impl ModelFile {
             path: path.clone(),
             reason: format!("cannot read: {error}; a run folder of `toolkit detection` has it"),
         })?;
-        serde_json::from_str(&text).map_err(DetectionError::on(&path, "parse"))
+        serde_json::from_str(&text).map_err(|error| {
+            DetectionError::on(&path, "parse")(format!("{error}; is this a run of `toolkit detection`?"))
+        })
     }
 }
 

@@ -336,6 +336,6 @@ impl Said {
 }
 
 /// `[x, y, width, height]`.
-fn corners_to_coco([x1, y1, x2, y2]: [f32; 4]) -> [f64; 4] {
+pub(crate) fn corners_to_coco([x1, y1, x2, y2]: [f32; 4]) -> [f64; 4] {
     [x1, y1, x2 - x1, y2 - y1].map(f64::from)
 }

@@ -178,7 +178,9 @@ impl SavedRun {
             path: path.clone(),
             reason: format!("cannot read: {error}; a run folder of `toolkit dialogue` has it"),
         })?;
-        let file: ModelFile = serde_json::from_str(&text).map_err(DialogueError::on(&path, "parse"))?;
+        let file: ModelFile = serde_json::from_str(&text).map_err(|error| {
+            DialogueError::on(&path, "parse")(format!("{error}; is this a run of `toolkit dialogue`?"))
+        })?;
         let vocabulary = Vocabulary::load(&folder.join(VOCABULARY))?;
         let store = VarStore::new(Device::Cpu);
         let model = AnyModel::new(&store, &file.model, &vocabulary, 0)?;

@@ -140,6 +140,16 @@ fn pictures(folder: &Path, images: &[&PathBuf]) -> anyhow::Result<Vec<PathBuf>> 
     let mut all = Vec::new();
     for image in images {
         let picture = picture(image);
+        // Through links too: what is drawn over is gone.
+        if let (Ok(there), Ok(image)) = (picture.canonicalize(), image.canonicalize())
+            && there == image
+        {
+            return Err(UsageError(format!(
+                "{} would be drawn over; give another --output than the folder of the images",
+                image.display()
+            ))
+            .into());
+        }
         if let Some(other) = taken.insert(picture.clone(), image) {
             return Err(UsageError(format!(
                 "{} and {} would both be drawn to {}; predict them in two calls, each with its own --output",
@@ -174,7 +184,8 @@ pub fn predict(matches: &ArgMatches) -> anyhow::Result<()> {
         }
         writeln!(out, "{} → {}", image.display(), picture.display())?;
         for object in &predicted.objects {
-            let [x1, y1, x2, y2] = object.bbox;
+            let [x, y, width, height] = object.bbox;
+            let (x1, y1, x2, y2) = (x, y, x + width, y + height);
             writeln!(out, "  {:6.2} %  {:<16} {x1:.0} {y1:.0} {x2:.0} {y2:.0}", 100.0 * object.score, object.category)?;
         }
     }

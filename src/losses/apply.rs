@@ -11,6 +11,7 @@ use imbalance_core::host::{Element, Loss, Reduction, SigmoidHead, SoftmaxHead, b
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{class_counts, class_counts_arg, head, head_arg};
+use crate::failure::UsageError;
 use crate::loss_flags::{LossFlags, plugin_dir_arg};
 use crate::output::write_whole;
 
@@ -72,6 +73,11 @@ pub fn run(matches: &ArgMatches, flags: &LossFlags) -> anyhow::Result<()> {
     let head = head(matches);
     let loss = flags.choice(matches)?.make(head, &class_counts(matches)?)?;
     let input = path("input");
+    if let (Ok(from), Ok(to)) = (input.canonicalize(), path("output").canonicalize())
+        && from == to
+    {
+        return Err(UsageError(format!("--output {}: is the input, which would be lost", input.display())).into());
+    }
     let bytes = fs::read(input).with_context(|| format!("{} cannot be read", input.display()))?;
     let batch = Batch::read(&bytes).with_context(|| format!("{}", input.display()))?;
     let ignore_index = matches.get_one::<i64>("ignore-index").copied();

@@ -70,6 +70,12 @@ pub fn run(matches: &ArgMatches, flags: &LossFlags) -> anyhow::Result<()> {
         log_odds.flat_map(|&m| ids.iter().map(move |&class| (m, class))).unzip();
     let (mut value, mut slope) = (vec![0.0; log_odds.len()], vec![0.0; log_odds.len()]);
     loss.eval(&log_odds, &targets, &mut value, &mut slope)?;
+    if !loss.adjustment().keeps_logits() {
+        eprintln!(
+            "note: {} adjusts the logits by class first; these log-odds are those after that. `losses plot` and `apply` show both",
+            loss.id()
+        );
+    }
     let mut out = std::io::stdout().lock();
     if matches.get_flag("json") {
         let entries: Vec<_> = (0..log_odds.len())

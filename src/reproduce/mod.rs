@@ -24,7 +24,7 @@ use self::execute::Execution;
 use self::plan::Plan;
 use self::report::Report;
 use self::spec::{FILES, Scale, Spec};
-use crate::failure::Interrupted;
+use crate::failure::{Interrupted, UsageError};
 use crate::loss_flags::plugin_dir_arg;
 use crate::output::write_whole;
 use crate::sweep;
@@ -61,6 +61,17 @@ impl Default for Options {
 
 impl Options {
     fn of(matches: &ArgMatches) -> anyhow::Result<Self> {
+        let extra = || matches.get_many::<OsString>("extra").into_iter().flatten();
+        let own = extra().filter_map(|arg| arg.to_str()).find(|arg| {
+            let flag = arg.split('=').next().unwrap_or_default();
+            ["--seed", "--seeds", "--sweep", "--run", "--resume", "--overwrite", "--json"].contains(&flag)
+        });
+        if let Some(flag) = own {
+            return Err(UsageError(format!(
+                "-- {flag}: which seeds are trained, and where, is for this command to say; --seeds and --run stand before the --"
+            ))
+            .into());
+        }
         Ok(Self {
             scale: matches.get_one("scale").copied().unwrap_or(Scale::Full),
             data: matches.get_one("data").cloned(),
@@ -70,7 +81,7 @@ impl Options {
             threads: matches.get_one("threads").copied(),
             plugin_dirs: matches.get_many("plugin-dir").into_iter().flatten().cloned().collect(),
             quiet: matches.get_flag("quiet"),
-            extra: matches.get_many("extra").into_iter().flatten().cloned().collect(),
+            extra: extra().cloned().collect(),
         })
     }
 

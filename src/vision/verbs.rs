@@ -1,7 +1,7 @@
 //! `toolkit vision evaluate | predict | plot | export`: using what was trained.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use imbalance_evaluation::longtail::{
@@ -164,8 +164,19 @@ struct SkippedFile {
     fault: String,
 }
 
+/// A file that is written must say what it is.
+fn check_extension(output: &Path) -> anyhow::Result<()> {
+    match output.extension() {
+        Some(extension) if extension == "safetensors" => Ok(()),
+        _ => Err(UsageError(format!("--output {}: the file's name must end in .safetensors", output.display())).into()),
+    }
+}
+
 /// Runs `evaluate`.
 pub fn evaluate(matches: &ArgMatches) -> anyhow::Result<()> {
+    if let Some(output) = matches.get_one::<PathBuf>("output") {
+        check_extension(output)?;
+    }
     let mut model = model(matches)?;
     if let Some(&tau) = matches.get_one::<f64>("adjust-logits") {
         model.adjust_logits(tau)?;
@@ -267,11 +278,7 @@ pub fn plot(matches: &ArgMatches) -> anyhow::Result<()> {
 /// Runs `export`.
 pub fn export(matches: &ArgMatches) -> anyhow::Result<()> {
     let output = matches.get_one::<PathBuf>("output").cloned().unwrap_or_default();
-    if output.extension() != Some("safetensors".as_ref()) {
-        return Err(
-            UsageError(format!("--output {}: the file's name must end in .safetensors", output.display())).into()
-        );
-    }
+    check_extension(&output)?;
     model(matches)?.export(&output)?;
     println!("{}", output.display());
     Ok(())

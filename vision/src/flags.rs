@@ -247,6 +247,13 @@ impl DataFlags {
                 return wrong(format!("{flag} {} needs --train-list FILE, the images to train on", list.display()));
             }
         };
+        if let (Some(list), 1..) = (&self.val_list, self.hold_out) {
+            return wrong(format!(
+                "--val-list {} and --hold-out {} both say which images epochs are chosen by; give one of them",
+                list.display(),
+                self.hold_out
+            ));
+        }
         if self.dataset != DatasetKind::List {
             return wrong(format!("--train-list {} is for --dataset list, not {}", train.display(), self.dataset));
         }

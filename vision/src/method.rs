@@ -112,6 +112,9 @@ impl MethodFlags {
         if let (Some(tau), true) = (self.norm_tau, self.method != Method::TauNorm) {
             return wrong(format!("--norm-tau {tau} is for --method tau-norm"));
         }
+        if let (Some(rate), false) = (self.stage_lr, self.method.has_second_stage()) {
+            return wrong(format!("--stage-lr {rate} is for the second stage of --method crt and lws"));
+        }
         if let (Method::Bbn, true) = (self.method, self.mixup > 0.0 || self.cutmix > 0.0) {
             return wrong(
                 "--method bbn mixes the images of its branches itself; leave out --mixup and --cutmix".into(),

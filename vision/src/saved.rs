@@ -153,7 +153,8 @@ impl SavedModel {
             path: path.clone(),
             reason: format!("cannot read: {error}; a run folder of `toolkit vision` has it"),
         })?;
-        serde_json::from_str(&text).map_err(VisionError::on(&path, "parse"))
+        serde_json::from_str(&text)
+            .map_err(|error| VisionError::on(&path, "parse")(format!("{error}; is this a run of `toolkit vision`?")))
     }
 
     fn with(file: ModelFile, weights: &Path, checkpoint: bool) -> Result<Self, VisionError> {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use tch::Device;
+use tch::{Device, Kind, TchError, Tensor};
 
 unsafe extern "C" {
     fn imbalance_autocast_begin(cuda: bool, half: bool) -> bool;
@@ -114,11 +114,46 @@ impl Drop for Bfloat16Paused {
     }
 }
 
+/// `xs` as a strided convolution over its width may take it. Of images one pixel wide libtorch 2.11 leaves the weights' gradient
+/// in bfloat16 partly unwritten on the processor: what was in memory before. They are taken in float32, while what is returned beside
+/// them lives.
+///
+/// # Errors
+/// libtorch's.
+pub fn for_strided_convolution(xs: &Tensor) -> Result<(Option<Bfloat16Paused>, Tensor), TchError> {
+    let narrow = xs.device() == Device::Cpu && xs.size().last() == Some(&1);
+    Ok(match narrow {
+        true => (Some(Bfloat16Paused::begin(Device::Cpu)), xs.f_to_kind(Kind::Float)?),
+        false => (None, xs.shallow_clone()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use tch::{Kind, Tensor};
-
     use super::*;
+
+    #[test]
+    fn images_of_one_column_have_the_gradient_that_they_should() {
+        let options = (Kind::Float, Device::Cpu);
+        for rows in [1, 2] {
+            let (xs, weight) = (Tensor::randn([2, 32, rows, 1], options), Tensor::randn([16, 32, 3, 3], options) * 0.1);
+            let gradient = |kind: Kind| {
+                let weight = weight.to_kind(kind).detach().set_requires_grad(true);
+                let (_float32, xs) = for_strided_convolution(&xs).unwrap();
+                let made = xs.to_kind(kind).conv2d(&weight, None::<&Tensor>, [2, 2], [1, 1], [1, 1], 1);
+                made.square().sum(kind).backward();
+                weight.grad().to_kind(Kind::Double)
+            };
+            let want = gradient(Kind::Double);
+            for _ in 0..8 {
+                // Memory that is used again is not zero.
+                drop([(); 4].map(|()| Tensor::full([100_000], 1e18, (Kind::BFloat16, Device::Cpu))));
+                let _autocast = Autocast::begin(Precision::Bfloat16, Device::Cpu);
+                let off = (gradient(Kind::Float) - &want).abs().max().double_value(&[]);
+                assert!(off < 0.02 * want.abs().max().double_value(&[]), "off by {off}");
+            }
+        }
+    }
 
     #[test]
     fn products_are_in_bfloat16_while_it_lives() {

@@ -23,7 +23,13 @@ const FREE: [&str; 14] = [
 
 /// The first bound key whose value differs, in words.
 pub(crate) fn difference(old: &Table, new: &Table) -> Option<String> {
+    let epochs = |of: usize| [old, new][of].get("epochs").and_then(Value::as_integer);
     let (old, new) = (bound(old), bound(new));
+    if let (Some(before), Some(now)) = (epochs(0), epochs(1))
+        && now < before
+    {
+        return Some(format!("`epochs` was {before} and is now {now}, and a run can only be made longer"));
+    }
     let keys = old.iter().chain(&new).map(|(key, _)| key);
     let value = |list: &[(String, String)], key: &str| {
         list.iter().find(|(known, _)| known == key).map_or("unset".to_string(), |(_, value)| value.clone())

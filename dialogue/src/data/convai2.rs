@@ -69,6 +69,19 @@ const PARTNER_PERSONA: &str = "partner's persona:";
 /// # Errors
 /// The line, from 1, and what is wrong with it.
 pub fn parse(text: &str) -> Result<Vec<Dialogue>, (usize, NumberedLineProblem)> {
+    read(text, false)
+}
+
+/// The same where the last message of a dialogue may be without a reply, with its tab or without.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_unanswered(text: &str) -> Result<Vec<Dialogue>, (usize, NumberedLineProblem)> {
+    read(text, true)
+}
+
+fn read(text: &str, unanswered: bool) -> Result<Vec<Dialogue>, (usize, NumberedLineProblem)> {
+    let mut open: Option<(usize, NumberedLineProblem)> = None;
     let mut dialogues: Vec<Dialogue> = Vec::new();
     let mut number = 0;
     let mut first_line = 0;
@@ -78,6 +91,9 @@ pub fn parse(text: &str) -> Result<Vec<Dialogue>, (usize, NumberedLineProblem)> 
         }
         let at = |problem| (index + 1, problem);
         let (found, content) = split_number(line).map_err(at)?;
+        if let Some(error) = open.take().filter(|_| found != 1) {
+            return Err(error);
+        }
         if found == 1 {
             has_exchange(&dialogues, first_line)?;
             dialogues.push(Dialogue::default());
@@ -89,7 +105,14 @@ pub fn parse(text: &str) -> Result<Vec<Dialogue>, (usize, NumberedLineProblem)> 
         }
         number = found;
         if let Some(dialogue) = dialogues.last_mut() {
-            add_line(dialogue, content).map_err(at)?;
+            match add_line(dialogue, content) {
+                Err(problem @ (NumberedLineProblem::NoTab | NumberedLineProblem::EmptyReply)) if unanswered => {
+                    let message = content.split('\t').next().unwrap_or_default().trim();
+                    dialogue.turns.push(Turn::partner(message));
+                    open = Some(at(problem));
+                }
+                result => result.map_err(at)?,
+            }
         }
     }
     has_exchange(&dialogues, first_line)?;

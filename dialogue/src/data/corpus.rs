@@ -121,7 +121,7 @@ impl Corpus {
         let mut sources = Vec::new();
         let mut read = |split, path: &Path| {
             let file = TextFile::read(path)?;
-            let dialogues = parse_dialogues(path, &file, json_lines::parse)?;
+            let dialogues = parse_dialogues(path, &file, convai2::parse, json_lines::parse)?;
             sources.push(Source::new(split, Some(path), file.sha256, &dialogues));
             Ok(dialogues)
         };

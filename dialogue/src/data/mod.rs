@@ -130,7 +130,7 @@ impl Format {
 /// # Errors
 /// Any [`DataError`] about a single file.
 pub fn read_dialogues(path: &Path) -> Result<Vec<Dialogue>, DataError> {
-    parse_dialogues(path, &TextFile::read(path)?, json_lines::parse)
+    parse_dialogues(path, &TextFile::read(path)?, convai2::parse, json_lines::parse)
 }
 
 /// The same of conversations to be answered: of JSON Lines one may consist of a single message.
@@ -138,14 +138,20 @@ pub fn read_dialogues(path: &Path) -> Result<Vec<Dialogue>, DataError> {
 /// # Errors
 /// As [`read_dialogues`].
 pub fn read_conversations(path: &Path) -> Result<Vec<Dialogue>, DataError> {
-    parse_dialogues(path, &TextFile::read(path)?, json_lines::parse_unanswered)
+    parse_dialogues(path, &TextFile::read(path)?, convai2::parse_unanswered, json_lines::parse_unanswered)
 }
 
+type ParseNumberedLines = fn(&str) -> Result<Vec<Dialogue>, (usize, convai2::NumberedLineProblem)>;
 type ParseJsonLines = fn(&str) -> Result<Vec<Dialogue>, (usize, json_lines::JsonLineProblem)>;
 
-fn parse_dialogues(path: &Path, file: &TextFile, json_lines: ParseJsonLines) -> Result<Vec<Dialogue>, DataError> {
+fn parse_dialogues(
+    path: &Path,
+    file: &TextFile,
+    numbered_lines: ParseNumberedLines,
+    json_lines: ParseJsonLines,
+) -> Result<Vec<Dialogue>, DataError> {
     match Format::detect(path, &file.text) {
-        Format::NumberedLines => convai2::parse(&file.text).map_err(|(line, problem)| DataError::NumberedLine {
+        Format::NumberedLines => numbered_lines(&file.text).map_err(|(line, problem)| DataError::NumberedLine {
             path: path.into(),
             line,
             problem,

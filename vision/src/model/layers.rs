@@ -1,5 +1,6 @@
 //! Convolution, without tch's own module, which panics where this returns errors.
 
+use imbalance_train::precision::for_strided_convolution;
 use tch::{Tensor, nn};
 
 use super::ModelError;
@@ -33,6 +34,10 @@ impl Conv {
 
     pub(super) fn forward(&self, xs: &Tensor) -> Result<Tensor, ModelError> {
         let Self { weight, stride, padding, groups } = self;
+        let (_float32, xs) = match stride {
+            1 => (None, xs.shallow_clone()),
+            _ => for_strided_convolution(xs)?,
+        };
         Ok(xs.f_conv2d(weight, None::<&Tensor>, [*stride; 2], [*padding; 2], [1; 2], *groups)?)
     }
 }
