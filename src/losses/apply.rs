@@ -280,8 +280,6 @@ fn by_tensors(loss: &Loss, batch: &Batch<'_>, ignore_index: Option<i64>) -> anyh
 
 #[cfg(not(feature = "training"))]
 fn by_tensors(_: &Loss, _: &Batch<'_>, _: Option<i64>) -> anyhow::Result<Applied> {
-    Err(UsageError(
-        "--loss-path tensor: this toolkit was built without libtorch; the fused path has every head".into(),
-    )
-    .into())
+    Err(UsageError("--loss-path tensor: this toolkit was built without libtorch; the fused path has every head".into())
+        .into())
 }
