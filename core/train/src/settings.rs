@@ -23,13 +23,7 @@ const FREE: [&str; 14] = [
 
 /// The first bound key whose value differs, in words.
 pub(crate) fn difference(old: &Table, new: &Table) -> Option<String> {
-    let epochs = |of: usize| [old, new][of].get("epochs").and_then(Value::as_integer);
     let (old, new) = (bound(old), bound(new));
-    if let (Some(before), Some(now)) = (epochs(0), epochs(1))
-        && now < before
-    {
-        return Some(format!("`epochs` was {before} and is now {now}, and a run can only be made longer"));
-    }
     let keys = old.iter().chain(&new).map(|(key, _)| key);
     let value = |list: &[(String, String)], key: &str| {
         list.iter().find(|(known, _)| known == key).map_or("unset".to_string(), |(_, value)| value.clone())
@@ -38,6 +32,14 @@ pub(crate) fn difference(old: &Table, new: &Table) -> Option<String> {
         let (before, now) = (value(&old, key), value(&new, key));
         (before != now).then(|| format!("`{key}` was {before} and is now {now}"))
     })
+}
+
+/// In words that `new` has fewer epochs than `old`.
+pub(crate) fn fewer_epochs(old: &Table, new: &Table) -> Option<String> {
+    let epochs = |of: &Table| of.get("epochs").and_then(Value::as_integer);
+    let (before, now) = (epochs(old)?, epochs(new)?);
+    (now < before)
+        .then(|| format!("`epochs` was {before} and is now {now}, and a run that is finished can only be made longer"))
 }
 
 /// The bound keys with their values, one a line, in one order.
