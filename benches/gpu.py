@@ -25,7 +25,7 @@ TASKS = {
     "dialogue": ["--epochs", "4", "--checkpoint-every", "5", "--loss", "eureka", "--defer-epochs", "1"],
     "detection": ["--iterations", "60", "--eval-every", "30", "--checkpoint-every", "5", "--loss", "halted-focal"],
 }
-# Example and peer, arguments of ours, arguments of PyTorch's: the toolkit's settings, and PyTorch as it comes.
+# Example and peer, arguments of ours, arguments of PyTorch's: once with the same settings, once with its own layout and precision.
 STEPS = [
     ("image_step", ["--channels-last", "--precision", "bfloat16"], ["--channels-last", "--bfloat16", "--fused"]),
     ("image_step", ["--channels-last", "--precision", "bfloat16"], ["--channels-last", "--bfloat16", "--fused", "--compile"]),
@@ -95,18 +95,18 @@ def resume(log, toolkit, scratch, _args):
         if log.run([*command, killed, "--resume"], quiet=True) is None:
             continue
         files = [path.relative_to(whole) for path in sorted(whole.rglob("*.safetensors")) if path.name != "previous.safetensors"]
-        differ = lambda other: [str(file) for file in files if (whole / file).read_bytes() != (other / file).read_bytes()]
+        same = lambda a, b: b.exists() and a.read_bytes() == b.read_bytes()
+        differ = lambda other: [str(file) for file in files if not same(whole / file, other / file)]
         said = lambda found: f"differ in {', '.join(found)}" if found else "the same bytes"
         log.say(f"- {task}, {took:.0f} s, {len(files)} files: two runs {said(differ(again))}; one killed {kills} times {said(differ(killed))}")
 
 
 def steps(log, toolkit, _scratch, _args):
     log.say("\n## Steps, the two sides in turn, twice\n")
-    python = [sys.executable]
     for name, ours, theirs in STEPS:
         for _ in range(2):
             log.run([toolkit.parent / "examples" / name, "--device", "cuda", *ours])
-            log.run([*python, HERE / "peers" / f"{name}.py", "--device", "cuda", *theirs])
+            log.run([sys.executable, HERE / "peers" / f"{name}.py", "--device", "cuda", *theirs])
 
 
 def train(log, toolkit, scratch, args):
@@ -135,7 +135,7 @@ def train(log, toolkit, scratch, args):
         said.seek(0)
         results = run / "results.json"
         if code or not results.exists():
-            log.say(f"- {name}: not finished (exit code {code}): {' / '.join(said.read().splitlines()[-2:])}")
+            log.say(f"| {name}: not finished (exit code {code}): {' / '.join(said.read().splitlines()[-2:])} |")
             continue
         found = json.loads(results.read_text())
         scores = " | ".join(f"{found['scores'][group]:.2f}" for group in GROUPS)

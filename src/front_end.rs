@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::failure::UsageError;
 use crate::loss_flags::{LossFlags, peek, plugin_dir_arg, search_path};
-use crate::recipe::Recipe;
+use crate::recipe::{NO_SETTINGS, Recipe};
 
 /// The settings of a key that are known before clap runs.
 pub type Given<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -224,11 +224,11 @@ fn joined_switches(args: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// `--switch=true` as `--switch`, and `--switch=false` as its absence, of flags that take no value: what a file switches on can be
-/// switched off behind it, and either swept.
+/// switched off behind it, and either swept. Flags that no file has are looked for as they are typed, and stay so.
 fn settled_switches(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
     let is_switch = |name: &str| {
         let known = command.get_arguments().find(|arg| arg.get_long() == Some(name));
-        known.is_some_and(|arg| matches!(arg.get_action(), ArgAction::SetTrue))
+        !NO_SETTINGS.contains(&name) && known.is_some_and(|arg| matches!(arg.get_action(), ArgAction::SetTrue))
     };
     let mut all: Vec<OsString> = Vec::with_capacity(args.len());
     for arg in args {

@@ -10,7 +10,7 @@ use toml::Value;
 use crate::failure::UsageError;
 
 /// Flags that say what a command does, or where it finds what it needs before it reads settings: no file has them.
-const NO_SETTINGS: [&str; 7] = ["config", "json", "overwrite", "plugin-dir", "resume", "seeds", "sweep"];
+pub const NO_SETTINGS: [&str; 7] = ["config", "json", "overwrite", "plugin-dir", "resume", "seeds", "sweep"];
 
 /// Settings in the order default < recipe < flag: what a TOML file says, as arguments.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::{name, print};
 /// Arguments of `toolkit eval longtail`.
 #[derive(Debug, clap::Args)]
 pub struct LongtailArgs {
-    /// Predictions to score: a .safetensors file with the tensors `labels` (an image each) and `logits` or `probabilities`
+    /// Predictions to score: a .safetensors file with the tensors `labels` (of each image) and `logits` or `probabilities`
     /// [images, classes], or a .csv file with the headings label,z0,z1,… (logits) or label,p0,p1,… (probabilities)
     #[arg(long, value_name = "FILE")]
     predictions: PathBuf,

@@ -114,14 +114,14 @@ impl Drop for Bfloat16Paused {
     }
 }
 
-/// `xs` as a strided convolution over its width may take it. Of images one pixel wide libtorch 2.11 leaves the weights' gradient
+/// `xs` `[n, channels, height, width]` as a convolution of this stride may take it. With a stride, of images one pixel wide libtorch 2.11 leaves the weights' gradient
 /// in bfloat16 partly unwritten on the processor: what was in memory before. They are taken in float32, while what is returned beside
 /// them lives.
 ///
 /// # Errors
 /// libtorch's.
-pub fn for_strided_convolution(xs: &Tensor) -> Result<(Option<Bfloat16Paused>, Tensor), TchError> {
-    let narrow = xs.device() == Device::Cpu && xs.size().last() == Some(&1);
+pub fn for_convolution(xs: &Tensor, stride: i64) -> Result<(Option<Bfloat16Paused>, Tensor), TchError> {
+    let narrow = stride > 1 && xs.device() == Device::Cpu && xs.size().last() == Some(&1);
     Ok(match narrow {
         true => (Some(Bfloat16Paused::begin(Device::Cpu)), xs.f_to_kind(Kind::Float)?),
         false => (None, xs.shallow_clone()),
@@ -139,7 +139,7 @@ mod tests {
             let (xs, weight) = (Tensor::randn([2, 32, rows, 1], options), Tensor::randn([16, 32, 3, 3], options) * 0.1);
             let gradient = |kind: Kind| {
                 let weight = weight.to_kind(kind).detach().set_requires_grad(true);
-                let (_float32, xs) = for_strided_convolution(&xs).unwrap();
+                let (_float32, xs) = for_convolution(&xs, 2).unwrap();
                 let made = xs.to_kind(kind).conv2d(&weight, None::<&Tensor>, [2, 2], [1, 1], [1, 1], 1);
                 made.square().sum(kind).backward();
                 weight.grad().to_kind(Kind::Double)

@@ -1,7 +1,7 @@
 //! A convolution with bias.
 
 use imbalance_train::InitialValues;
-use imbalance_train::precision::for_strided_convolution;
+use imbalance_train::precision::for_convolution;
 use tch::{TchError, Tensor, nn};
 
 /// How weights are drawn; biases start at 0.
@@ -57,10 +57,7 @@ impl Conv {
     /// - `xs`: `[n, inputs, height, width]`
     /// - output: `[n, outputs, ⌈height/stride⌉, ⌈width/stride⌉]`
     pub(super) fn forward(&self, xs: &Tensor) -> Result<Tensor, TchError> {
-        let (_float32, xs) = match self.stride {
-            1 => (None, xs.shallow_clone()),
-            _ => for_strided_convolution(xs)?,
-        };
+        let (_float32, xs) = for_convolution(xs, self.stride)?;
         xs.f_conv2d(&self.weight, Some(&self.bias), [self.stride; 2], [self.padding; 2], [1; 2], 1)
     }
 

@@ -1,6 +1,6 @@
 //! Convolution, without tch's own module, which panics where this returns errors.
 
-use imbalance_train::precision::for_strided_convolution;
+use imbalance_train::precision::for_convolution;
 use tch::{Tensor, nn};
 
 use super::ModelError;
@@ -34,10 +34,7 @@ impl Conv {
 
     pub(super) fn forward(&self, xs: &Tensor) -> Result<Tensor, ModelError> {
         let Self { weight, stride, padding, groups } = self;
-        let (_float32, xs) = match stride {
-            1 => (None, xs.shallow_clone()),
-            _ => for_strided_convolution(xs)?,
-        };
+        let (_float32, xs) = for_convolution(xs, *stride)?;
         Ok(xs.f_conv2d(weight, None::<&Tensor>, [*stride; 2], [*padding; 2], [1; 2], *groups)?)
     }
 }

@@ -255,7 +255,7 @@ impl Group {
         }
     }
 
-    /// Whether this process writes the run folder, reports and evaluates.
+    /// Whether this process writes the run folder, reports and has what all found.
     pub fn is_first(&self) -> bool {
         self.rank == 0
     }
