@@ -57,12 +57,13 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
                 inner(&matches).and_then(|(_, verb)| verb.get_one::<PathBuf>("RUN").cloned()).unwrap_or_default();
             let own = FRONT_END.stored(&folder)?.known_args(&DecodeOptions::augment_args(Command::new("decoding")));
             let matches = FRONT_END.parse(command(), [&args[..1], &own, &args[1..]].concat())?;
+            let Some((verb, matches)) = inner(&matches) else { return Ok(()) };
+            let options = verbs::decoding(&args[1..], matches)?;
             wait_passively();
-            match inner(&matches) {
-                Some(("evaluate", matches)) => verbs::evaluate(&folder, matches),
-                Some(("generate", matches)) => verbs::generate(&folder, matches),
-                Some(("chat", matches)) => verbs::chat(&folder, matches),
-                _ => Ok(()),
+            match verb {
+                "evaluate" => verbs::evaluate(&folder, &options, matches),
+                "generate" => verbs::generate(&folder, &options, matches),
+                _ => verbs::chat(&folder, &options, matches),
             }
         }
         "help" => FRONT_END.parse(command(), args.to_vec()).map(drop),

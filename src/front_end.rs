@@ -11,8 +11,8 @@ use imbalance_train::group::{LAUNCHED, Launch};
 use imbalance_train::{Losses, RunError, RunFolder, TrainError};
 use serde::Serialize;
 
-use crate::failure::UsageError;
 use crate::loss_flags::{LossFlags, peek, plugin_dir_arg, search_path};
+use crate::output::shell_word;
 use crate::recipe::{NO_SETTINGS, Recipe};
 
 /// The settings of a key that are known before clap runs.
@@ -184,11 +184,13 @@ impl FrontEnd {
     /// What an interrupted user types to go on.
     pub fn resume_hint(&self, folder: &Path, args: &[OsString]) -> String {
         // Where the plugins are is no setting of the run.
-        let dirs: String = peek(args, "plugin-dir").iter().map(|dir| format!(" --plugin-dir {dir}")).collect();
+        let dirs: String =
+            peek(args, "plugin-dir").iter().map(|dir| format!(" --plugin-dir {}", shell_word(dir.as_ref()))).collect();
         // Neither is the number of processes, which `--processes` has taken off their arguments.
         let ours = std::env::var_os(LAUNCHED).and_then(|_| Launch::from_env().ok().flatten());
         let processes = ours.map(|launch| format!(" --processes {}", launch.size)).unwrap_or_default();
-        format!("go on with: toolkit {} --run {} --resume{processes}{dirs}", self.verb, folder.display())
+        let folder = shell_word(folder.as_os_str());
+        format!("go on with: toolkit {} --run {folder} --resume{processes}{dirs}", self.verb)
     }
 }
 
@@ -243,21 +245,6 @@ fn settled_switches(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
         }
     }
     all
-}
-
-/// Refuses what was typed about the base loss where no epochs are its.
-///
-/// # Errors
-/// Names the first flag of it.
-pub fn refuse_idle_base(args: &[OsString], defer_epochs: usize) -> anyhow::Result<()> {
-    let typed = args.iter().filter_map(|arg| arg.to_str()).find(|arg| arg.starts_with("--base-"));
-    match typed {
-        Some(flag) if defer_epochs == 0 => Err(UsageError(format!(
-            "{flag} is about the loss of the first --defer-epochs epochs, which are 0; give --defer-epochs, or leave it out"
-        ))
-        .into()),
-        _ => Ok(()),
-    }
 }
 
 /// A run goes on with the losses that it began with. Said here, since the stored parameters of one loss are unknown flags

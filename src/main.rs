@@ -22,6 +22,8 @@ mod dialogue;
 #[cfg(feature = "training")]
 mod front_end;
 #[cfg(feature = "training")]
+mod idle;
+#[cfg(feature = "training")]
 mod processes;
 #[cfg(feature = "training")]
 mod recipe;

@@ -12,6 +12,7 @@ use imbalance_train::Interrupt;
 use crate::child::{self, Ended, There};
 use crate::failure::{Interrupted, UsageError};
 use crate::front_end::FrontEnd;
+use crate::output::shell_word;
 use crate::settings;
 
 /// Flags that are the sweep's or the run folders', not the trainings'.
@@ -135,6 +136,11 @@ impl Sweep {
             Some(folder) => folder.to_owned(),
             None => next_free(Path::new("runs"), name)?,
         };
+        if settings::are_stored(&folder) {
+            let said =
+                format!("--run {}: is the folder of one training; a sweep needs one of its own", folder.display());
+            return Err(UsageError(said).into());
+        }
         let trainings = self.trainings(args, &folder);
         for training in &trainings {
             settings::check(front_end.verb, &training.args, &training.name)?;
@@ -149,7 +155,7 @@ impl Sweep {
         let interrupt = if trainings.iter().any(due) { Interrupt::install()? } else { Interrupt::manual() };
         let interrupted = || {
             let anew = if there == There::IsReplaced { ", without --overwrite," } else { "" };
-            Interrupted(format!("go on with the same command{anew} and --run {}", folder.display()))
+            Interrupted(format!("go on with the same command{anew} and --run {}", shell_word(folder.as_os_str())))
         };
         for (at, training) in trainings.iter().enumerate().filter(|(_, training)| due(training)) {
             let place = training.folder.display();

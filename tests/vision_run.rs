@@ -308,6 +308,11 @@ fn a_sweep_has_one_table_and_trains_nothing_twice() {
     let text = |name: &str| std::fs::read_to_string(lab.path(name)).unwrap();
     let stored = |run: &str| text(&format!("{run}/config.toml")).contains("nesterov = true");
     assert_eq!(["off", "both/nesterov-true", "both/nesterov-false"].map(stored), [false, true, false]);
+    // A sweep is no part of a run.
+    contains(&fails(&mut lab.train("off", &["--seeds", "0..2"]), 2), &["off: is the folder of one training"]);
+    // Nor is a flag taken that does nothing in one of its trainings.
+    let idle = ["--sweep", "schedule=step,cosine", "--step-epochs", "1"];
+    contains(&fails(&mut lab.train("none", &idle), 2), &["--sweep schedule=cosine: --step-epochs does nothing"]);
     // A run that is done does not become shorter.
     let message = fails(&mut lab.train("off", &["--resume", "--epochs", "1"]), 2);
     contains(&message, &["`epochs` was 2 and is now 1", "can only be made longer"]);

@@ -140,6 +140,19 @@ fn yolo_boxes_are_fractions_about_their_middle() {
 }
 
 #[test]
+fn labels_without_an_image_are_told_of() {
+    let folder = yolo();
+    for name in ["gone", "lost"] {
+        put(folder.path(), &format!("labels/train/{name}.txt"), "0 0.5 0.5 1 1\n");
+    }
+    put(folder.path(), "labels/train/classes.txt", "cat\ndog\n");
+    let done = convert(Source::Yolo, folder.path(), &folder.path().join("annotations")).unwrap();
+    let first = folder.path().join("labels/train/gone.txt");
+    let note = format!("train: label files without an image, which are left out: 2, the first {}", first.display());
+    assert_eq!(done.notes[1], note);
+}
+
+#[test]
 fn a_flat_yolo_folder_is_one_part() {
     let folder = tempfile::tempdir().unwrap();
     write_png(&folder.path().join("images/a.png"), 40, 20, |_, _| [9; 3]);

@@ -11,7 +11,7 @@ use imbalance_evaluation::coco::{StatsSummary, stats_table};
 
 use super::FRONT_END;
 use crate::failure::Interrupted;
-use crate::front_end::refuse_idle_base;
+use crate::idle;
 use crate::sweep::Sweep;
 
 /// Every setting of the training that `args` ask for, as its `config.toml` has them; nothing is trained.
@@ -22,7 +22,7 @@ pub fn settings(args: &[OsString]) -> anyhow::Result<String> {
     let asked = FRONT_END.ask(args)?;
     let flags = DetectionFlags::from_arg_matches(&asked.matches)?;
     flags.train.resolve()?;
-    refuse_idle_base(args, flags.train.defer_epochs)?;
+    idle::refuse(args, &asked.matches)?;
     let losses = asked.losses(flags.train.defer_epochs)?;
     FRONT_END.resolved(&flags, &losses)
 }
@@ -40,7 +40,7 @@ pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     if crate::processes::run(FRONT_END.verb, args, flags.train.processes)? {
         return Ok(());
     }
-    refuse_idle_base(args, flags.train.defer_epochs)?;
+    idle::refuse(args, &asked.matches)?;
     let losses = asked.losses(flags.train.defer_epochs)?;
     let config = FRONT_END.resolved(&flags, &losses)?;
     match imbalance_detection::train(&flags, &losses, config)? {

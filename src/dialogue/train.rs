@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::FromArgMatches as _;
-use imbalance_dialogue::{DialogueFlags, Ended, TrainedRun};
+use imbalance_dialogue::{DialogueError, DialogueFlags, Ended, TrainedRun};
 use imbalance_evaluation::dialogue::table;
 
 use super::FRONT_END;
 use crate::failure::Interrupted;
-use crate::front_end::{refuse_idle_base, wait_passively};
+use crate::front_end::wait_passively;
+use crate::idle;
 
 /// Every setting of the training that `args` ask for, as its `config.toml` has them; nothing is trained.
 ///
@@ -19,10 +20,10 @@ pub fn settings(args: &[OsString]) -> anyhow::Result<String> {
     let asked = FRONT_END.ask(args)?;
     let flags = DialogueFlags::from_arg_matches(&asked.matches)?;
     flags.train.resolve()?;
-    refuse_idle_base(args, flags.train.defer_epochs)?;
+    flags.decode.validate().map_err(DialogueError::from)?;
+    idle::refuse(args, &asked.matches)?;
     let losses = asked.losses(flags.train.defer_epochs)?;
     flags.model.check()?;
-    flags.decode.validate()?;
     FRONT_END.resolved(&flags, &losses)
 }
 
@@ -33,7 +34,8 @@ pub fn train(args: &[OsString]) -> anyhow::Result<()> {
     if crate::processes::run(FRONT_END.verb, args, flags.train.processes)? {
         return Ok(());
     }
-    refuse_idle_base(args, flags.train.defer_epochs)?;
+    flags.decode.validate().map_err(DialogueError::from)?;
+    idle::refuse(args, &asked.matches)?;
     let losses = asked.losses(flags.train.defer_epochs)?;
     let config = FRONT_END.resolved(&flags, &losses)?;
     if flags.train.threads != Some(1) {

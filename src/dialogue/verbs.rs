@@ -1,5 +1,6 @@
 //! `toolkit dialogue evaluate | generate | chat`: using what was trained.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use imbalance_dialogue::one_line;
 use imbalance_evaluation::dialogue::table;
 
 use crate::failure::UsageError;
+use crate::idle;
 
 fn run_arg() -> Arg {
     Arg::new("RUN").required(true).value_parser(clap::value_parser!(PathBuf)).help("The run folder")
@@ -94,23 +96,33 @@ pub fn chat_command() -> Command {
             .help("Something true of the one who answers; may be given more than once"),
     )
 }
-fn load(folder: &Path, matches: &ArgMatches) -> anyhow::Result<(SavedRun, DecodeOptions)> {
+
+/// How replies are decoded, as `args` ask.
+///
+/// # Errors
+/// Values out of range, and flags that do nothing.
+pub fn decoding(args: &[OsString], matches: &ArgMatches) -> anyhow::Result<DecodeOptions> {
     let options = DecodeOptions::from_arg_matches(matches)?;
     options.validate().map_err(|error| UsageError(error.to_string()))?;
+    idle::refuse(args, matches)?;
+    Ok(options)
+}
+
+fn load(folder: &Path, matches: &ArgMatches) -> anyhow::Result<SavedRun> {
     let checkpoint = matches.get_one::<PathBuf>("checkpoint");
-    Ok((SavedRun::load(folder, checkpoint.map(PathBuf::as_path))?, options))
+    Ok(SavedRun::load(folder, checkpoint.map(PathBuf::as_path))?)
 }
 
 /// Scores the run in `folder`.
-pub fn evaluate(folder: &Path, matches: &ArgMatches) -> anyhow::Result<()> {
-    let (run, options) = load(folder, matches)?;
+pub fn evaluate(folder: &Path, options: &DecodeOptions, matches: &ArgMatches) -> anyhow::Result<()> {
+    let run = load(folder, matches)?;
     let data = matches.get_one::<PathBuf>("data").map(|data| imbalance_dialogue::DataSource::Folder(data.clone()));
     let split = matches.get_one::<String>("split").map(|split| match split.as_str() {
         "train" => Split::Train,
         "valid" => Split::Valid,
         _ => Split::Test,
     });
-    let evaluation = run.evaluate(data.as_ref(), split, &options)?;
+    let evaluation = run.evaluate(data.as_ref(), split, options)?;
     if let Some(path) = matches.get_one::<PathBuf>("output") {
         write_replies(path, &evaluation.replies)?;
     }
@@ -125,15 +137,15 @@ pub fn evaluate(folder: &Path, matches: &ArgMatches) -> anyhow::Result<()> {
 }
 
 /// Writes replies of the run in `folder`.
-pub fn generate(folder: &Path, matches: &ArgMatches) -> anyhow::Result<()> {
-    let (run, options) = load(folder, matches)?;
+pub fn generate(folder: &Path, options: &DecodeOptions, matches: &ArgMatches) -> anyhow::Result<()> {
+    let run = load(folder, matches)?;
     let input = matches.get_one::<PathBuf>("input").cloned().unwrap_or_default();
     let replies = if matches.get_flag("messages") {
         let text = std::fs::read_to_string(&input).with_context(|| format!("--input {}", input.display()))?;
         let messages: Vec<String> = text.lines().map(str::to_owned).collect();
-        imbalance_dialogue::answer(&run, &messages, &options)?
+        imbalance_dialogue::answer(&run, &messages, options)?
     } else {
-        imbalance_dialogue::generate(&run, &read_conversations(&input)?, &options)?
+        imbalance_dialogue::generate(&run, &read_conversations(&input)?, options)?
     };
     match matches.get_one::<PathBuf>("output") {
         Some(path) => write_replies(path, &replies),
@@ -159,8 +171,8 @@ fn write_replies(path: &Path, replies: &[String]) -> anyhow::Result<()> {
 }
 
 /// Talks with the run in `folder`.
-pub fn chat(folder: &Path, matches: &ArgMatches) -> anyhow::Result<()> {
-    let (run, options) = load(folder, matches)?;
+pub fn chat(folder: &Path, options: &DecodeOptions, matches: &ArgMatches) -> anyhow::Result<()> {
+    let run = load(folder, matches)?;
     let mut history: Vec<String> = matches.get_many::<String>("persona").into_iter().flatten().cloned().collect();
     let prompt = std::io::stdin().is_terminal();
     let mut out = std::io::stdout().lock();
@@ -175,7 +187,7 @@ pub fn chat(folder: &Path, matches: &ArgMatches) -> anyhow::Result<()> {
             break;
         }
         history.push(line);
-        let reply = imbalance_dialogue::reply(&run, &history, &options)?;
+        let reply = imbalance_dialogue::reply(&run, &history, options)?;
         writeln!(out, "{reply}")?;
         out.flush()?;
         history.push(reply);

@@ -1,5 +1,6 @@
 //! What there is to reproduce, and what it takes: `list` and `--dry-run`.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -10,6 +11,7 @@ use super::plan::{Plan, Training};
 use super::report::at_section;
 use super::spec::Spec;
 use crate::child;
+use crate::output::shell_word;
 use crate::settings;
 
 /// The flags of `list`.
@@ -101,7 +103,7 @@ pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
             let others: Vec<&str> = line.rows.iter().skip(1).copied().collect();
             json!({
                 "row": line.row(), "shared_with": others, "seed": seed, "folder": folder,
-                "finished": child::is_finished(folder), "missing": line.missing, "command": words(plan, line.training),
+                "finished": child::is_finished(folder), "missing": line.missing, "command": words(plan, line.training).iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
             })
         });
         let trainings = trainings.collect::<Vec<_>>();
@@ -119,7 +121,9 @@ pub fn dry_run(plan: &Plan, as_json: bool) -> anyhow::Result<()> {
             [] => String::new(),
             _ => format!("# missing {}: ", missing.join(", ")),
         };
-        writeln!(out, "{state}{}", words(plan, training).join(" "))?;
+        let words = words(plan, training);
+        let words: Vec<_> = words.iter().map(|word| shell_word(word)).collect();
+        writeln!(out, "{state}{}", words.join(" "))?;
     }
     for what in &plan.differs {
         writeln!(out, "# differs: {what}")?;
@@ -173,12 +177,8 @@ fn all(plan: &Plan) -> Vec<Line<'_>> {
     lines
 }
 
-/// The command line of a training, quoted where a shell would need it.
-fn words(plan: &Plan, training: &Training) -> Vec<String> {
+/// The command line of a training.
+fn words(plan: &Plan, training: &Training) -> Vec<OsString> {
     let own = ["toolkit".into(), plan.task().verb().into()].into_iter().chain(training.args.iter().cloned());
-    let all = own.chain(["--run".into(), training.folder.clone().into_os_string()]);
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
-    all.map(|word| word.to_string_lossy().into_owned())
-        .map(|word| if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) })
-        .collect()
+    own.chain(["--run".into(), training.folder.clone().into_os_string()]).collect()
 }

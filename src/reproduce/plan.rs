@@ -109,7 +109,8 @@ impl Plan {
         let Places { missing, found, .. } = places;
         let remarks: Vec<String> = found.values().filter_map(|found| found.remark.clone()).collect();
         let comparable = scale == Scale::Full && remarks.is_empty() && options.extra.is_empty();
-        let differs = setting.differs.into_iter().chain(remarks).chain(of_flags(options, &setting.seeds)).collect();
+        let of_flags = of_flags(options, &setting.seeds, &spec.full_seeds()?);
+        let differs = setting.differs.into_iter().chain(remarks).chain(of_flags).collect();
         Ok(Self { spec, scale, runs, output, prepare, groups, missing, differs, comparable, found })
     }
 
@@ -130,13 +131,16 @@ impl Plan {
     }
 }
 
-/// What the flags make different.
-fn of_flags(options: &Options, seeds: &str) -> Vec<String> {
+/// What the flags make different, and the seeds: those of the table's rows, with `papers` for the paper's setting.
+fn of_flags(options: &Options, own: &str, papers: &[&str]) -> Vec<String> {
     let extra: Vec<String> = options.extra.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let extra = (!extra.is_empty()).then(|| format!("every training has {}", extra.join(" ")));
-    let own = options.seeds.as_ref().map(|own| format!("{}..{}", own.start, own.end)).filter(|own| own != seeds);
-    let own = own.map(|own| format!("seeds {own} in the place of {seeds}"));
-    extra.into_iter().chain(own).collect()
+    let asked = options.seeds.as_ref().map(|own| format!("{}..{}", own.start, own.end));
+    let seeds = asked.unwrap_or_else(|| own.into());
+    let differ = options.scale == Scale::Quick || options.seeds.is_some();
+    let differ = differ && papers.iter().any(|papers| **papers != seeds);
+    let seeds = differ.then(|| format!("seeds {seeds} in the place of {}", papers.join(" and ")));
+    extra.into_iter().chain(seeds).collect()
 }
 
 fn trainings(

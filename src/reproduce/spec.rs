@@ -269,6 +269,19 @@ impl Spec {
         setting.as_ref().with_context(|| format!("{}.toml: no {} scale", self.name, scale.name()))
     }
 
+    /// The ranges of seeds of the paper's setting, each once.
+    ///
+    /// # Errors
+    /// As [`Self::setting`].
+    pub fn full_seeds(&self) -> anyhow::Result<Vec<&str>> {
+        let of_table = self.setting(Scale::Full)?.seeds.as_str();
+        let all = self.variants.iter().map(|variant| variant.seeds(Scale::Full).unwrap_or(of_table));
+        let mut all: Vec<&str> = all.collect();
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+
     /// The training that `row` is: itself, or another.
     pub fn trained<'a>(&'a self, row: &'a Row) -> &'a Row {
         let other = row.same_run_as.as_ref().and_then(|id| self.rows.iter().find(|other| other.id == *id));

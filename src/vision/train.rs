@@ -10,7 +10,8 @@ use imbalance_vision::{ChosenBy, Ended, RunResults, TrainedRun, VisionFlags};
 
 use super::FRONT_END;
 use crate::failure::{Interrupted, UsageError};
-use crate::front_end::{Asked, refuse_idle_base};
+use crate::front_end::Asked;
+use crate::idle;
 use crate::loss_flags::peek;
 use crate::sweep::Sweep;
 
@@ -33,7 +34,7 @@ fn checked(asked: &Asked, flags: &mut VisionFlags, args: &[OsString]) -> anyhow:
         .into());
     }
     flags.train.resolve()?;
-    refuse_idle_base(args, flags.train.defer_epochs)?;
+    idle::refuse(args, &asked.matches)?;
     let losses = asked.losses(flags.train.defer_epochs)?;
     flags.check(&losses)?;
     flags.method.settle();

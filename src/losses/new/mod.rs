@@ -10,6 +10,7 @@ use imbalance_core::host::{SearchPath, conformance};
 
 use crate::failure::UsageError;
 use crate::loss_flags::plugin_dir_arg;
+use crate::output::shell_word;
 
 /// The files of the crate, with what stands for the id, the type's name and the dependency on imbalance-core.
 const FILES: [(&str, &str); 4] = [
@@ -83,7 +84,8 @@ pub fn run(matches: &ArgMatches, search: &SearchPath) -> anyhow::Result<()> {
     }
     let mut out = io::stdout().lock();
     writeln!(out, "made {}, {says}", folder.display())?;
-    writeln!(out, "next: cd {} && cargo build --release; README.md goes on from there", folder.display())?;
+    let there = shell_word(folder.as_os_str());
+    writeln!(out, "next: cd {there} && cargo build --release; README.md goes on from there")?;
     Ok(())
 }
 

@@ -63,7 +63,8 @@ struct Split {
 /// the names that occur, sorted.
 ///
 /// YOLO: a line is `class cx cy w h`, in fractions of the image's size, which takes decoding every image. Parts are the folders
-/// in `images/`, or, where there are none, one part `train`. An image without a label file has no boxes.
+/// in `images/`, or, where there are none, one part `train`. An image without a label file has no boxes; a label file without
+/// an image is left out, and noted.
 ///
 /// # Errors
 /// What is wrong with the folder or a file, with its line. Nothing is written then.

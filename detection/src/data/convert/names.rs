@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::{ConvertError, text};
 
+/// A file of names, a name a line, in some folders among the labels.
+pub(super) const CLASSES: &str = "classes.txt";
+
 /// The names in the folder: the one .yaml or .yml file with `names:`, or else `classes.txt`, `obj.names` or
 /// `labels/classes.txt`, a name a line.
 pub(super) fn find(folder: &Path) -> Result<Vec<String>, ConvertError> {
@@ -19,8 +22,7 @@ pub(super) fn find(folder: &Path) -> Result<Vec<String>, ConvertError> {
             return Ok(names);
         }
     }
-    for name in ["classes.txt", "obj.names", "labels/classes.txt"] {
-        let path = folder.join(name);
+    for path in [folder.join(CLASSES), folder.join("obj.names"), folder.join("labels").join(CLASSES)] {
         if path.is_file() {
             let text = text(&path, "names of classes")?;
             return Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect());

@@ -1,5 +1,7 @@
 //! YOLO: a text file an image, boxes in fractions of its size.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -44,10 +46,35 @@ pub(super) fn read(folder: &Path, notes: &mut Vec<String>) -> Result<(Vec<String
         if without > 0 {
             notes.push(format!("{name}: images without a label file, and so without boxes: {without}"));
         }
+        let orphans = without_image(&labels, &files)?;
+        if let [first, ..] = orphans.as_slice() {
+            notes.push(format!(
+                "{name}: label files without an image, which are left out: {}, the first {}",
+                orphans.len(),
+                first.display()
+            ));
+        }
         let images = read.into_iter().map(|(image, _)| image).collect();
         splits.push(Split { name, folder: folder.join("images").join(within), images });
     }
     Ok((names, splits))
+}
+
+/// The label files that no image has, sorted. Lists of classes lie among them in some folders.
+fn without_image(labels: &Path, images: &[PathBuf]) -> Result<Vec<PathBuf>, ConvertError> {
+    let io = |reason| ConvertError::Io { path: labels.into(), reason };
+    let stems: HashSet<&OsStr> = images.iter().filter_map(|image| image.file_stem()).collect();
+    let mut orphans = Vec::new();
+    for entry in fs::read_dir(labels).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let is_label =
+            path.extension().is_some_and(|ending| ending == "txt") && path.file_name() != Some(names::CLASSES.as_ref());
+        if is_label && path.file_stem().is_some_and(|stem| !stems.contains(stem)) {
+            orphans.push(path);
+        }
+    }
+    orphans.sort();
+    Ok(orphans)
 }
 
 /// Image files and folders in a folder, sorted.
