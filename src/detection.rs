@@ -5,6 +5,7 @@ mod train;
 mod verbs;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args as _, Command};
 use imbalance_core::Head;
@@ -53,6 +54,10 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
     match args.first().and_then(|arg| arg.to_str()).unwrap_or_default() {
         "evaluate" | "predict" | "plot" | "browse" => {
             let matches = FRONT_END.parse(command(), args.to_vec())?;
+            let run = inner(&matches).and_then(|(_, verb)| verb.get_many::<PathBuf>("RUN")?.next());
+            if let Some(run) = run {
+                FRONT_END.use_threads_of(run);
+            }
             match inner(&matches) {
                 Some(("evaluate", matches)) => verbs::evaluate(matches),
                 Some(("predict", matches)) => verbs::predict(matches),

@@ -60,6 +60,7 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
             let Some((verb, matches)) = inner(&matches) else { return Ok(()) };
             let options = verbs::decoding(&args[1..], matches)?;
             wait_passively();
+            FRONT_END.use_threads_of(&folder);
             match verb {
                 "evaluate" => verbs::evaluate(&folder, &options, matches),
                 "generate" => verbs::generate(&folder, &options, matches),

@@ -153,6 +153,15 @@ impl FrontEnd {
         Ok([stored, built_in, config].into_iter().flatten().collect())
     }
 
+    /// Takes as many threads as the run in `folder` was trained with, so that using it is no more than that. What is no run's
+    /// folder, such as an exported model, leaves them.
+    pub fn use_threads_of(&self, folder: &Path) {
+        let threads = self.stored(folder).ok().and_then(|stored| stored.value("threads")?.parse().ok());
+        if let Some(threads) = threads {
+            imbalance_core::host::set_threads(imbalance_train::set_threads(Some(threads)));
+        }
+    }
+
     /// Every setting, as a recipe.
     ///
     /// # Errors

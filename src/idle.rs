@@ -25,6 +25,7 @@ const PLATEAU: For = Choice(&["schedule"], &["plateau"]);
 const SGD: For = Choice(&["optimiser"], &["sgd"]);
 const ADAMW: For = Choice(&["optimiser"], &["adamw"]);
 const SECOND_STAGE: For = Choice(&["method"], &["crt", "lws"]);
+const LSTM: For = Choice(&["model"], &["lstm"]);
 const BEAM: For = Choice(&["decode"], &["beam"]);
 const SAMPLED: For = Choice(&["decode"], &["top-k", "nucleus", "sample"]);
 
@@ -45,6 +46,12 @@ const FLAGS: &[(&str, For)] = &[
     ("stage-sampler", SECOND_STAGE),
     ("imbalance-profile", NotZero("imbalance-ratio")),
     ("subset-rng", NotZero("imbalance-ratio")),
+    ("embedding", LSTM),
+    ("hidden", LSTM),
+    ("layers", LSTM),
+    ("dropout", LSTM),
+    ("attention", LSTM),
+    ("share-embeddings", LSTM),
     ("beam-size", BEAM),
     ("length-penalty", BEAM),
     ("top-k", Choice(&["decode"], &["top-k"])),
@@ -185,10 +192,12 @@ mod tests {
                 assert!(known(flag), "{flag}");
             }
             if let Choice(flags, values) = of {
+                // A name may be a flag of two tasks (--model).
                 let possible = |flag: &str, value: &str| {
-                    let mut all = commands.iter().flat_map(clap::Command::get_arguments);
-                    let arg = all.find(|arg| arg.get_long() == Some(flag)).unwrap();
-                    arg.get_possible_values().iter().any(|possible| possible.get_name() == value)
+                    let all = commands.iter().flat_map(clap::Command::get_arguments);
+                    let values =
+                        all.filter(|arg| arg.get_long() == Some(flag)).flat_map(clap::Arg::get_possible_values);
+                    values.into_iter().any(|possible| possible.get_name() == value)
                 };
                 for flag in *flags {
                     assert!(values.iter().all(|value| possible(flag, value)), "{flag}: {values:?}");

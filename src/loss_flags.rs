@@ -91,7 +91,8 @@ impl LossFlags {
     pub fn add_to(&self, mut command: Command) -> anyhow::Result<Command> {
         for param in self.plugin.params() {
             let name = format!("{}{}", self.prefix, param.name);
-            if command.get_arguments().any(|arg| arg.get_long() == Some(&name)) {
+            // Clap adds --help when it parses.
+            if name == "help" || command.get_arguments().any(|arg| arg.get_long() == Some(&name)) {
                 return Err(UsageError(format!(
                     "loss `{}`: its parameter `{}` has the name of a flag of `{}`; rename it in the plugin",
                     self.plugin.id(),

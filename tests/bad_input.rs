@@ -205,6 +205,15 @@ fn gpt2_with_the_wrong_flags() {
         lab.write("gpt2.json", text);
         refused(&lab, 1, &gpt2(&["--gpt2-config", "gpt2.json"]), &parts);
     }
+    refused(&lab, 2, &gpt2(&["--gpt2-config", "x", "--hidden", "5"]), &["--hidden does nothing with --model gpt2"]);
+    // Found before the first step, also where it is the last file that is scored.
+    lab.write("gpt2.json", r#"{"n_layer": 1, "n_embd": 8, "n_head": 1, "n_positions": 24}"#);
+    let long = |words: usize| format!("1 hello\t{}\n", vec!["yes"; words].join(" "));
+    for (file, split, hint) in [("test", "test split", "shorten"), ("train", "train split", "or give --reply-tokens")] {
+        lab.write(&format!("data/{file}.txt"), long(30));
+        let said = [split, "its longest reply has 31 tokens with its end", "24 positions", hint];
+        refused(&lab, 2, &gpt2(&["--gpt2-config", "gpt2.json"]), &said);
+    }
 }
 
 #[test]
@@ -256,6 +265,7 @@ fn runs_that_cannot_be_used() {
     said("generate run --input nowhere --messages", 1, &["--input nowhere", "No such file"]);
     said("generate run", 2, &["--input <FILE>"]);
     said("generate run --input data/test.txt --output no/such/file", 1, &["--output no/such/file"]);
+    said("generate run --input data/test.txt --output ./data/test.txt", 2, &["is the file of --input"]);
 
     // The data have gone: what to do is said, and does it.
     std::fs::rename(lab.path("data"), lab.path("moved")).unwrap();

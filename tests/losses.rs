@@ -181,3 +181,28 @@ fn every_verb_explains_itself() {
     }
     contains(&fails(toolkit().args(["losses", "chekc", "eureka"]), 2), &["'chekc'", "'check'"]);
 }
+
+/// A half-finished copy would be memory that is not there.
+#[test]
+fn a_plugin_that_is_cut_off_is_told() {
+    let whole = std::fs::read(plugin("focal")).unwrap();
+    for length in [3000, whole.len() / 2, whole.len() - 1] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("libtoolkit_loss_cut_off.so"), &whole[..length]).unwrap();
+        let words = ["losses", "eval", "cut-off", "--class-counts", "5,1", "--log-odds", "0", "--class", "0"];
+        let message = fails(toolkit().args(words).arg("--plugin-dir").arg(folder.path()), 1);
+        contains(&message, &["is cut off", &format!("has {length} bytes"), "copy or build it again"]);
+    }
+}
+
+#[test]
+fn flags_and_batches_that_do_nothing_are_told() {
+    let of = |smoothing: &str| {
+        let words = ["losses", "eval", "cross-entropy", "--class-counts", "5,2", "--log-odds", "3", "--class", "0"];
+        let mut command = toolkit();
+        let output = command.args(words).args(["--label-smoothing", smoothing]).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    contains(&of("0.2"), &["without label smoothing"]);
+    assert_eq!(of("0"), "");
+}

@@ -104,11 +104,11 @@ pub struct DataFlags {
     pub short_sides: Sizes,
 
     /// Short side of images to evaluate
-    #[arg(long, value_name = "N", default_value_t = 800)]
+    #[arg(long, value_name = "N", default_value_t = 800, value_parser = at_least_one)]
     pub short_side: usize,
 
     /// Longest side of any image
-    #[arg(long, value_name = "N", default_value_t = 1333)]
+    #[arg(long, value_name = "N", default_value_t = 1333, value_parser = at_least_one)]
     pub long_side: usize,
 
     /// Share of training images that are mirrored
@@ -231,7 +231,7 @@ pub struct DetectorFlags {
     pub nms_overlap: f64,
 
     /// Detections of an image
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     pub most_detections: usize,
 
     /// Steps of the whole run, instead of --epochs
@@ -253,6 +253,11 @@ impl DataFlags {
     pub fn checks(&self) -> Checks {
         Checks { on_bad_box: self.on_bad_box, on_bad_image: self.on_bad_image }
     }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number: &usize| *number > 0);
+    number.ok_or_else(|| "must be a whole number of at least 1".into())
 }
 
 fn zero_to_one(text: &str) -> Result<f64, String> {

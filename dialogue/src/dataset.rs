@@ -61,6 +61,11 @@ impl Examples {
         &self.histories
     }
 
+    /// Tokens of the longest reply, its end counted.
+    pub fn longest_reply(&self) -> usize {
+        self.replies.iter().map(|reply| reply.len() + 1).max().unwrap_or(0)
+    }
+
     /// The exchanges of `indices` as tensors.
     pub fn batch(&self, indices: &[usize], device: Device) -> Batch {
         let histories: Vec<&[u32]> = indices.iter().map(|&at| self.histories[at].as_slice()).collect();

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tch::Device;
 use tch::nn::VarStore;
 
-use crate::data::{Corpus, Source};
+use crate::data::{Corpus, Source, Split};
 use crate::dataset::Examples;
 use crate::evaluate::{Replies, evaluate, word_counts};
 use crate::flags::ModelFlag;
@@ -159,6 +159,13 @@ impl Prepared {
         let store = VarStore::new(compute.device);
         let cosine_scale = flags.model.cosine_scale(losses.all())?;
         let (model, spec) = build_model(flags, cosine_scale, &store, &vocabulary, &say)?;
+        if let ModelSpec::Gpt2(config) = &spec {
+            let test = corpus.test.as_ref().map(|test| Examples::new(test, &vocabulary, flags.data.history_tokens, 0));
+            let splits = [(Split::Train, Some(&train)), (Split::Valid, Some(&valid)), (Split::Test, test.as_ref())];
+            for (split, examples) in splits.into_iter().filter_map(|(split, examples)| Some((split, examples?))) {
+                check_lengths(split, examples, config.n_positions)?;
+            }
+        }
         let file =
             ModelFile { model: spec, data: DataSource::of(&flags.data), history_tokens: flags.data.history_tokens };
         Ok(Self { corpus, vocabulary, words, train, sampling, valid, losses, store, model, file })
@@ -244,6 +251,19 @@ impl Prepared {
         run.write_results(&trained)?;
         Ok(Some(trained))
     }
+}
+
+/// A GPT-2 has so many positions and no more; replies are not cut where they are scored.
+fn check_lengths(split: Split, examples: &Examples, positions: i64) -> Result<(), DialogueError> {
+    let longest = examples.longest_reply();
+    if longest as i64 <= positions {
+        return Ok(());
+    }
+    let cut = if split == Split::Train { ", or give --reply-tokens" } else { "" };
+    Err(DialogueError::Usage(format!(
+        "{split} split: its longest reply has {longest} tokens with its end, and the GPT-2 {positions} positions (n_positions); \
+         shorten such replies{cut}"
+    )))
 }
 
 /// The LSTM has no kernel for float16 on the processor.

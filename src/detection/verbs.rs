@@ -76,7 +76,7 @@ pub fn predict_command() -> Command {
             Arg::new("score-above")
                 .long("score-above")
                 .value_name("P")
-                .value_parser(clap::value_parser!(f32))
+                .value_parser(share)
                 .default_value("0.3")
                 .help("Least score of what is drawn and printed"),
         )
@@ -88,6 +88,11 @@ pub fn predict_command() -> Command {
                 .help("Where the pictures go, each as NAME.png"),
         )
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
 pub(super) fn path(matches: &ArgMatches, name: &str) -> PathBuf {
@@ -109,6 +114,14 @@ pub fn evaluate(matches: &ArgMatches) -> anyhow::Result<()> {
         on_bad_box: matches.get_one::<OnBadBox>("on-bad-box").copied(),
         on_bad_image: matches.get_one::<OnBadImage>("on-bad-image").copied(),
     };
+    // Said before the work, which may take hours.
+    if let Some(output) = &request.output
+        && let Some(folder) = output.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+    {
+        return Err(
+            UsageError(format!("--output {}: there is no folder {}", output.display(), folder.display())).into()
+        );
+    }
     let Evaluated { scores, skipped } = detector.evaluate(&request)?;
     for image in &skipped {
         eprintln!("warning: {}: {}; none of its objects counts as found", image.file, image.fault);
@@ -119,7 +132,8 @@ pub fn evaluate(matches: &ArgMatches) -> anyhow::Result<()> {
         return Ok(());
     }
     for warning in &scores.warnings {
-        eprintln!("warning: {warning}");
+        let of = if warning.of_detections() { "the detector" } else { "the annotation file" };
+        eprintln!("warning: {of} {warning}");
     }
     write!(out, "{}", scores.stats)?;
     if matches.get_flag("per-class") {

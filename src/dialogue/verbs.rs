@@ -138,8 +138,14 @@ pub fn evaluate(folder: &Path, options: &DecodeOptions, matches: &ArgMatches) ->
 
 /// Writes replies of the run in `folder`.
 pub fn generate(folder: &Path, options: &DecodeOptions, matches: &ArgMatches) -> anyhow::Result<()> {
-    let run = load(folder, matches)?;
     let input = matches.get_one::<PathBuf>("input").cloned().unwrap_or_default();
+    if let Some(output) = matches.get_one::<PathBuf>("output")
+        && let (Ok(input), Ok(same)) = (input.canonicalize(), output.canonicalize())
+        && input == same
+    {
+        return Err(UsageError(format!("--output {} is the file of --input; give another", output.display())).into());
+    }
+    let run = load(folder, matches)?;
     let replies = if matches.get_flag("messages") {
         let text = std::fs::read_to_string(&input).with_context(|| format!("--input {}", input.display()))?;
         let messages: Vec<String> = text.lines().map(str::to_owned).collect();

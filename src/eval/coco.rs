@@ -42,7 +42,7 @@ pub struct CocoArgs {
     #[arg(long, value_name = "FILE", requires = "frequency_groups")]
     train_counts: Option<PathBuf>,
 
-    /// Print which kinds of error cost how much of AP50 (TIDE)
+    /// Print which kinds of error cost how much of AP50 (TIDE; where there are crowds, counts differ from those of tidecv)
     #[arg(long)]
     tide: bool,
 

@@ -82,6 +82,13 @@ pub fn run(matches: &ArgMatches, flags: &LossFlags) -> anyhow::Result<()> {
     let batch = Batch::read(&bytes).with_context(|| format!("{}", input.display()))?;
     let ignore_index = matches.get_one::<i64>("ignore-index").copied();
     let word = |name: &str| matches.get_one::<String>(name).map(String::as_str).unwrap_or_default();
+    if let (Head::Sigmoid, Some(index)) = (head, ignore_index) {
+        return Err(UsageError(format!(
+            "--ignore-index {index} is for the softmax head; on the sigmoid head the target {} is ignored",
+            SigmoidHead::IGNORED
+        ))
+        .into());
+    }
     let tensors = match word("loss-path") {
         "auto" => loss.is_whole_tensor(),
         path => path == "tensor",
@@ -97,6 +104,9 @@ pub fn run(matches: &ArgMatches, flags: &LossFlags) -> anyhow::Result<()> {
         "weighted-mean" => Reduction::WeightedMean,
         _ => Reduction::Sum,
     };
+    if batch.targets.is_empty() {
+        bail!("{}: the batch has no rows", input.display());
+    }
     let ignored = |target: i64| match head {
         Head::Softmax => Some(target) == ignore_index,
         Head::Sigmoid => target == SigmoidHead::IGNORED,

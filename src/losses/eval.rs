@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use clap::{Arg, ArgMatches, Command};
+use imbalance_core::Head;
 use serde_json::json;
 
 use super::{class_counts, class_counts_arg, head, head_arg, json_arg};
@@ -74,6 +75,11 @@ pub fn run(matches: &ArgMatches, flags: &LossFlags) -> anyhow::Result<()> {
         eprintln!(
             "note: {} adjusts the logits by class first; these log-odds are those after that. `losses plot` and `apply` show both",
             loss.id()
+        );
+    }
+    if loss.adjustment().label_smoothing != 0.0 && head(matches) == Head::Softmax {
+        eprintln!(
+            "note: these are without label smoothing, which on the softmax head takes every logit; `losses apply` has it"
         );
     }
     let mut out = std::io::stdout().lock();

@@ -57,7 +57,7 @@ pub struct MethodFlags {
     pub stage_sampler: Sampler,
 
     /// τ of tau-norm, from 0 (nothing changes) to 1 (class vectors of one length) [default: the best on held-out images, or 0.7]
-    #[arg(long, allow_negative_numbers = true, value_name = "TAU", value_parser = zero_or_more)]
+    #[arg(long, allow_negative_numbers = true, value_name = "TAU", value_parser = zero_to_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norm_tau: Option<f64>,
 
@@ -78,6 +78,11 @@ pub struct MethodFlags {
 fn zero_or_more(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| *number >= 0.0 && number.is_finite());
     number.ok_or_else(|| "must be a number of 0 or more".into())
+}
+
+fn zero_to_one(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
 fn above_zero(text: &str) -> Result<f64, String> {

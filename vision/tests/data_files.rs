@@ -171,6 +171,31 @@ fn images_that_are_missing_can_be_left_out() {
 }
 
 #[test]
+fn images_that_are_listed_twice() {
+    let folder = folder(&IMAGES);
+    put(folder.path(), "train.txt", format!("{TRAIN}train/cat/c.jpg 0\n\ntrain/dog/d.jpg 1\n"));
+    put(folder.path(), "test.txt", "train/dog/d.jpg 1\nval/f.jpg 0\n");
+    let set = ImageSet::load(DatasetKind::List, Some(folder.path())).unwrap();
+    let lines = TRAIN.lines().count();
+    let (train, test) = (folder.path().join("train.txt"), folder.path().join("test.txt"));
+    let twice = format!(
+        "{}: 2 lines name an image that is listed more than once, the first train/cat/c.jpg in line {}",
+        train.display(),
+        lines + 1
+    );
+    let leaked = format!(
+        "{}: 1 lines name an image that is listed in {} too, the first train/dog/d.jpg in line 1",
+        test.display(),
+        train.display()
+    );
+    assert_eq!(set.notes, [twice, leaked]);
+    // With another label it is a mistake.
+    put(folder.path(), "test.txt", "val/f.jpg 0\ntrain/dog/d.jpg 0\n");
+    let said = message(DatasetKind::List, folder.path());
+    assert!(said.starts_with("DATA/test.txt:2: train/dog/d.jpg has label 0 here, and 1 in DATA/train.txt:"), "{said}");
+}
+
+#[test]
 fn missing_lists_and_paths() {
     let folder = folder(&IMAGES);
     assert_eq!(

@@ -44,6 +44,29 @@ pub struct OpenError {
     pub reason: String,
 }
 
+/// The bytes that a 64-bit little-endian ELF file must have for its segments and its table of sections: what is cut off would
+/// be memory that is not there.
+fn whole_length(elf: &[u8]) -> Option<u64> {
+    let number = |at: usize, bytes: usize| -> Option<u64> {
+        let field = elf.get(at..at.checked_add(bytes)?)?;
+        Some(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    if elf.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let (segments, sections) = (number(32, 8)?, number(40, 8)?);
+    let table_end = |start: u64, size: u64, count: u64| start.checked_add(size * count);
+    let mut whole = table_end(segments, number(54, 2)?, number(56, 2)?)?;
+    whole = whole.max(table_end(sections, number(58, 2)?, number(60, 2)?)?);
+    for at in 0..number(56, 2)? {
+        let segment = usize::try_from(segments + at * number(54, 2)?).ok()?;
+        // Offset and size in the file.
+        let Some((offset, size)) = number(segment + 8, 8).zip(number(segment + 32, 8)) else { break };
+        whole = whole.max(offset.checked_add(size)?);
+    }
+    Some(whole)
+}
+
 impl Plugin {
     /// Opens the library at `path`, which runs its constructors, and shakes hands with it.
     ///
@@ -54,8 +77,17 @@ impl Plugin {
         let fail = |reason: String| OpenError { path: path.to_owned(), reason };
         // What was checked is what is opened: a link could be made to point elsewhere in between.
         let checked = check_owner(path).map_err(fail)?;
+        if !checked.is_file() {
+            return Err(fail("is no file".into()));
+        }
         let bytes = fs::read(&checked).map_err(|error| fail(format!("cannot be read: {error}")))?;
         let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if let Some(whole) = whole_length(&bytes).filter(|whole| *whole > bytes.len() as u64) {
+            return Err(fail(format!(
+                "is cut off: it has {} bytes of at least {whole}; copy or build it again",
+                bytes.len()
+            )));
+        }
         // SAFETY: the user asked for this plugin by its id or path, and only its owner can have written
         // it; running its constructors is what opening means.
         let library = unsafe { Library::open(Some(&checked), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {

@@ -53,7 +53,8 @@ impl TrainConfig {
         let Schedule { lr, start: _, min_lr, warm_up, decay, epochs } = &self.schedule;
         if self.defer_epochs > 0 && self.defer_epochs >= *epochs {
             return wrong(format!(
-                "--defer-epochs {} leaves none of --epochs {epochs} for the chosen loss; it must be smaller",
+                "--defer-epochs {} leaves none of --epochs {epochs} for the chosen loss; it must be smaller, 0 for no deferral (recipes \
+                 set it too)",
                 self.defer_epochs
             ));
         }
@@ -72,17 +73,21 @@ impl TrainConfig {
                 );
             }
             if !at.windows(2).all(|pair| pair[0] < pair[1]) {
-                return wrong(format!("--step-epochs {at:?} must ascend"));
+                return wrong(format!("--step-epochs {} must ascend", list(at)));
             }
         }
         if let Decay::StepAfter { steps, .. } = decay
             && !steps.windows(2).all(|pair| pair[0] < pair[1])
         {
-            return wrong(format!("--step-after {steps:?} must ascend"));
+            return wrong(format!("--step-after {} must ascend", list(steps)));
         }
         if let Rule::Sgd(SgdConfig { nesterov: true, momentum: 0.0, .. }) = self.rule {
             return wrong("--nesterov needs a --momentum above 0".into());
         }
         Ok(())
     }
+}
+/// Numbers as a flag has them.
+fn list<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }

@@ -1,8 +1,9 @@
 //! Global attention (Luong, Pham and Manning, 2015, section 3.1).
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor, nn};
+use tch::{Kind, TchError, Tensor, nn};
 
+use super::ModelError;
 use super::encoder::Memory;
 use super::init::Initializer;
 
@@ -45,12 +46,20 @@ impl GlobalAttention {
     /// # Shapes
     /// - `states`: `[batch, target, hidden]`
     /// - output: `[batch, target, hidden]`
-    pub(super) fn context(&self, states: &Tensor, memory: &Memory) -> Tensor {
+    ///
+    /// # Errors
+    /// libtorch's: scores of long replies and long histories may not fit into memory.
+    pub(super) fn context(&self, states: &Tensor, memory: &Memory) -> Result<Tensor, ModelError> {
+        self.weighted(states, memory).map_err(|error| ModelError::Forward(error.to_string()))
+    }
+
+    fn weighted(&self, states: &Tensor, memory: &Memory) -> Result<Tensor, TchError> {
         // The few decoder states are projected, not the many encoder states: the scores are the same.
-        let queries = self.query.as_ref().map_or_else(|| states.shallow_clone(), |weight| states.matmul(weight));
-        let scores = queries.bmm(&memory.states.transpose(1, 2));
-        let scores = scores.masked_fill(&memory.padding.unsqueeze(1), f64::NEG_INFINITY);
-        scores.softmax(-1, None::<Kind>).bmm(&memory.states)
+        let queries =
+            self.query.as_ref().map_or_else(|| Ok(states.shallow_clone()), |weight| states.f_matmul(weight))?;
+        let scores = queries.f_bmm(&memory.states.transpose(1, 2))?;
+        let scores = scores.f_masked_fill(&memory.padding.unsqueeze(1), f64::NEG_INFINITY)?;
+        scores.f_softmax(-1, None::<Kind>)?.f_bmm(&memory.states)
     }
 
     /// # Shapes
@@ -76,7 +85,7 @@ mod tests {
             padding: Tensor::from_slice(&[false, false, true]).view([1, 3]),
         };
         // h = (1, 1): h W = (2, 1), so the scores are 2 and 1, and the weights σ(1) and σ(−1).
-        let context = attention.context(&Tensor::from_slice(&[1.0f32, 1.0]).view([1, 1, 2]), &memory);
+        let context = attention.context(&Tensor::from_slice(&[1.0f32, 1.0]).view([1, 1, 2]), &memory).unwrap();
         let sigmoid = 1.0 / (1.0 + (-1.0f64).exp());
         assert!((context.double_value(&[0, 0, 0]) - sigmoid).abs() < 1e-6);
         assert!((context.double_value(&[0, 0, 1]) - (1.0 - sigmoid)).abs() < 1e-6);

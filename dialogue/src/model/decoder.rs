@@ -81,7 +81,7 @@ impl Decoder {
         let positions = batch.target_positions(|row, column| row * steps + column);
         let tokens = |tensor: &Tensor| tensor.reshape([rows * steps, -1]).index_select(0, &positions);
         let combined = match &self.attention {
-            Some(attention) => attention.combine(&tokens(&attention.context(&states, memory)), &tokens(&states)),
+            Some(attention) => attention.combine(&tokens(&attention.context(&states, memory)?), &tokens(&states)),
             None => tokens(&states),
         };
         Ok(combined.dropout(self.dropout, train))
@@ -112,7 +112,7 @@ impl DecoderState for Decoding<'_> {
             let states = self.decoder.lstm.step(&self.decoder.embedding.forward(last), &mut self.state)?;
             let combined = match &self.decoder.attention {
                 Some(attention) => {
-                    let context = attention.context(&states.unsqueeze(1), &self.memory).squeeze_dim(1);
+                    let context = attention.context(&states.unsqueeze(1), &self.memory)?.squeeze_dim(1);
                     attention.combine(&context, &states)
                 }
                 None => states,

@@ -160,7 +160,9 @@ pub fn evaluate_lvis(ground_truth: &GroundTruth, detections: &[Detection]) -> Re
         ap: precision(place, super::evaluation::THRESHOLDS),
         ap50: precision(place, 1),
     };
-    let of_truth = ground_truth.warnings.iter().filter(|warning| !matches!(warning, Warning::Federated { .. }));
+    // LVIS is federated, and has no crowds.
+    let usual = |warning: &&Warning| matches!(warning, Warning::Federated { .. } | Warning::MissingIscrowd { .. });
+    let of_truth = ground_truth.warnings.iter().filter(|warning| !usual(warning));
     Ok(LvisSummary {
         stats,
         images: matched.params.img_ids.len(),

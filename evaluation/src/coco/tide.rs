@@ -1,5 +1,8 @@
 //! Which kinds of error cost how much (TIDE: Bolya, Foley, Hays, Hoffman, "TIDE: A General Toolbox for Identifying Object
 //! Detection Errors", ECCV 2020).
+//!
+//! Counts are those of the paper's own code, tidecv, where there are no crowds. With crowds they are not: here a crowd counts as an
+//! object that a detection may miss by little. A category without objects is in no mean, as for pycocotools; tidecv takes its AP for 0.
 
 use serde::Serialize;
 

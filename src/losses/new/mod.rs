@@ -57,7 +57,9 @@ pub fn run(matches: &ArgMatches, search: &SearchPath) -> anyhow::Result<()> {
     let id = matches.get_one::<String>("id").map_or("", String::as_str);
     if !conformance::is_well_formed(id) {
         let right = suggested_id(id).map(|id| format!(", such as `{id}`")).unwrap_or_default();
-        let said = format!("`{id}` is no id: it must be lower-case words of letters and digits joined by -{right}");
+        let said = format!(
+            "`{id}` is no id: it must be lower-case words of letters and digits joined by -, the first of them a letter{right}"
+        );
         return Err(UsageError(said).into());
     }
     let folder = matches.get_one::<PathBuf>("path").cloned().unwrap_or_else(|| PathBuf::from(id));

@@ -76,8 +76,8 @@ pub enum AugmentError {
         wanted: &'static str,
     },
     /// An image too small for a padded crop.
-    #[error("an image of {height}x{width} with {padding} pixels of padding has no crop of {size}x{size}; images must have \
-             {} rows and columns or more", size.saturating_sub(2 * padding))]
+    #[error("an image {width} wide and {height} high with {padding} pixels of padding has no crop of {size}x{size}; images must \
+             have {} rows and columns or more", size.saturating_sub(2 * padding))]
     TooSmall {
         /// Rows of the image.
         height: usize,

@@ -7,6 +7,7 @@
 //!
 //! The label is what follows the last white space, a number from 0; a path may hold spaces. Blank lines are skipped.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -34,6 +35,20 @@ pub enum ListProblem {
     NotALabel {
         /// The last word.
         found: String,
+    },
+    /// An image that is listed with another label too.
+    #[error("{path} has label {label} here, and {known} in {}:{line}; an image has one label", before.display())]
+    TwoLabels {
+        /// The image, as written.
+        path: String,
+        /// Its label.
+        label: u32,
+        /// Its label where it is first.
+        known: u32,
+        /// The list where it is first.
+        before: PathBuf,
+        /// The line there, from 1.
+        line: usize,
     },
     /// A class that the model does not have.
     #[error("the label {label} is no class of the model, which has {classes}, numbered from 0")]
@@ -201,6 +216,7 @@ fn read(
     let of_validation = validation.as_ref().map(|(list, file)| (*file, list));
     let lists = [Some((files.train.as_path(), &train)), of_validation, Some((files.test.as_path(), &test))];
     let highest = highest_label(lists.into_iter().flatten());
+    let repeated = repeats(lists.into_iter().flatten());
     let classes = class_names(&train, highest.as_ref().map_or(0, |(label, _)| *label as usize + 1));
     let (mut missing, mut notes) = (MissingImages::default(), Vec::new());
     let mut split = |file: &Path, list: List, missing: &mut Vec<MissingImage>| {
@@ -213,6 +229,7 @@ fn read(
     let test = split(&files.test, test, &mut missing.test)?;
     let mut set = ImageSet { name, classes, train, validation, test, sources, missing, notes };
     set.check_classes(place, options.allow_empty_classes, highest.map(|(_, line)| line))?;
+    set.notes.extend(repeated?);
     Ok(set)
 }
 
@@ -227,6 +244,43 @@ fn highest_label<'a>(lists: impl Iterator<Item = (&'a Path, &'a List)>) -> Optio
         }
     }
     highest.map(|(label, (file, line))| (label, (file.to_owned(), line)))
+}
+
+/// What is said of images that are in the lists more than once: such lists weigh classes by more images than there are, or test on
+/// images that were trained on.
+///
+/// # Errors
+/// An image with two labels.
+fn repeats<'a>(lists: impl Iterator<Item = (&'a Path, &'a List)>) -> Result<Vec<String>, DataError> {
+    // The image's label, and the list and the line where it is first.
+    let mut seen: HashMap<&str, (u32, &Path, usize)> = HashMap::new();
+    // By the two lists: how many, and the first.
+    let mut found: Vec<(&Path, &Path, usize, &str, usize)> = Vec::new();
+    for (file, list) in lists {
+        for ((path, &label), &line) in list.paths.iter().zip(&list.labels).zip(&list.lines) {
+            let (known, before, at) = *seen.entry(path).or_insert((label, file, line));
+            if known != label {
+                let (path, before) = (path.clone(), before.to_owned());
+                let problem = ListProblem::TwoLabels { path, label, known, before, line: at };
+                return Err(DataError::List { file: file.into(), line, problem });
+            }
+            if (before, at) == (file, line) {
+                continue;
+            }
+            match found.iter_mut().find(|(a, b, ..)| (*a, *b) == (before, file)) {
+                Some((_, _, count, ..)) => *count += 1,
+                None => found.push((before, file, 1, path, line)),
+            }
+        }
+    }
+    let said = found.into_iter().map(|(before, file, count, path, line)| {
+        let also = if before == file { "more than once".into() } else { format!("in {} too", before.display()) };
+        format!(
+            "{}: {count} lines name an image that is listed {also}, the first {path} in line {line}",
+            file.display()
+        )
+    });
+    Ok(said.collect())
 }
 
 fn read_list(path: &Path) -> Result<(List, Source), DataError> {
@@ -294,7 +348,7 @@ fn class_names(train: &List, classes: usize) -> Vec<String> {
         named[label as usize] &= known == folder;
     }
     let shared = folders.iter().flatten().copied().reduce(shared_start).unwrap_or(Path::new(""));
-    let mut users = std::collections::HashMap::new();
+    let mut users = HashMap::new();
     folders.iter().flatten().for_each(|&folder| *users.entry(folder).or_insert(0) += 1);
     let name = |class: usize| {
         let folder = folders[class].filter(|folder| named[class] && users[folder] == 1)?;

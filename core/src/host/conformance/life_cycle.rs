@@ -33,7 +33,9 @@ pub(super) fn check(exam: &mut Exam<'_>) -> Result<String, Stop> {
         exam.doing(format!("create, prepare and destroy: {}", case.label));
         match exam.make(case) {
             Ok(_) => {}
-            Err(refusal) if refusal.bad_message.is_none() => exam.note(format!("{}: {refusal}", case.label)),
+            Err(refusal) if refusal.bad_message.is_none() && !refusal.is_panic() => {
+                exam.note(format!("{}: {refusal}", case.label));
+            }
             Err(refusal) => {
                 return Err(format!(
                     "{}: {refusal}; what lies in the declared range is accepted, or refused in words",

@@ -76,6 +76,13 @@ pub(super) struct Refusal {
     pub bad_message: Option<BadMessage>,
 }
 
+impl Refusal {
+    /// Whether it is a panic that export_loss! caught, and no refusal at all.
+    pub(super) fn is_panic(&self) -> bool {
+        self.message.starts_with("panicked: ")
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.message, self.code) {

@@ -71,7 +71,8 @@ pub struct TrainFlags {
     #[arg(long, allow_negative_numbers = true, value_name = "E", default_value_t = 1e-8, value_parser = above_zero)]
     pub adam_epsilon: f64,
 
-    /// Decay of a moving average of the weights, which then is what is evaluated; 0 for none
+    /// Decay of a moving average of the weights, which then is what is evaluated; 0 for none. After n steps it is at most
+    /// (1 + n) / (10 + n), so that the average forgets the first weights soon
     #[arg(long, allow_negative_numbers = true, value_name = "D", default_value_t = 0.0, value_parser = zero_to_below_one)]
     pub ema_decay: f64,
 
