@@ -190,7 +190,7 @@ fn a_plugin_that_is_cut_off_is_told() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("libtoolkit_loss_cut_off.so"), &whole[..length]).unwrap();
         let words = ["losses", "eval", "cut-off", "--class-counts", "5,1", "--log-odds", "0", "--class", "0"];
-        let message = fails(toolkit().args(words).arg("--plugin-dir").arg(folder.path()), 1);
+        let message = fails(toolkit().args(words).arg("--plugin-dir").arg(folder.path()), 2);
         contains(&message, &["is cut off", &format!("has {length} bytes"), "copy or build it again"]);
     }
 }
