@@ -265,9 +265,14 @@ fn the_last_evaluation_is_shared_and_is_that_of_one_process() {
     };
 
     // More images than are evaluated at once; one of the last cannot be decoded.
-    std::fs::write(folder.path().join("whole.png"), IMAGE).unwrap();
+    for name in ["whole-0.png", "whole-1.png", "whole-2.png"] {
+        std::fs::write(folder.path().join(name), IMAGE).unwrap();
+    }
     std::fs::write(folder.path().join("broken.png"), &IMAGE[..60]).unwrap();
-    let line = |index: usize| format!("{} {}\n", if index == 1200 { "broken.png" } else { "whole.png" }, index % 3);
+    let line = |index: usize| match index {
+        1200 => "broken.png 0\n".to_owned(),
+        _ => format!("whole-{0}.png {0}\n", index % 3),
+    };
     std::fs::write(folder.path().join("train.txt"), (0..30).map(line).collect::<String>()).unwrap();
     std::fs::write(folder.path().join("test.txt"), (0..1206).map(line).collect::<String>()).unwrap();
     let lists = ["--train-list", "train.txt", "--test-list", "test.txt", "--images", ".", "--on-bad-image", "skip"];

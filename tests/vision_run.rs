@@ -185,8 +185,10 @@ fn other_classes_are_not_scored(lab: &Lab) {
         fails(&mut lab.verb(&["evaluate", "model.safetensors", "--dataset", "folder", "--data", "folders"]), 2);
     contains(&message, &["folder: class ", "in the model", "the classes that it was trained on"]);
     std::fs::create_dir(lab.path("lists")).unwrap();
-    std::fs::copy(IMAGE, lab.path("lists/a.jpg")).unwrap();
-    let list: String = (0..10).map(|class| format!("a.jpg {class}\n")).collect();
+    for class in 0..10 {
+        std::fs::copy(IMAGE, lab.path(&format!("lists/{class}.jpg"))).unwrap();
+    }
+    let list: String = (0..10).map(|class| format!("{class}.jpg {class}\n")).collect();
     for split in ["train", "test"] {
         std::fs::write(lab.path(&format!("lists/{split}.txt")), &list).unwrap();
     }
@@ -422,7 +424,8 @@ fn lists_of_any_name_are_trained_on() {
     again.args(["vision", "--resume", "--quiet", "--run"]).arg(lab.path("run")).current_dir("/");
     succeeds(&mut again);
 
-    std::fs::write(lab.path("bad.list"), "dog/bad.jpg 1\ndog/bad.jpg 0\n").unwrap();
+    std::fs::write(lab.path("pictures/cat/bad.jpg"), "no picture").unwrap();
+    std::fs::write(lab.path("bad.list"), "dog/bad.jpg 1\ncat/bad.jpg 0\n").unwrap();
     let bad = ["--train-list", "bad.list", "--test-list", "other.list", "--on-bad-image", "skip", "--run", "bad"];
     contains(&fails(&mut train(&bad), 1), &["dog/bad.jpg: starts with", "of 2 training images none can be used"]);
     assert!(!lab.path("bad").exists());

@@ -219,7 +219,7 @@ fn an_image_too_small_to_crop_is_a_bad_image() {
     let split = files(vec![fixture("colour.png")]);
     let loader = Loader::new(split, Augment::train(&Preset::cifar()), options(1)).unwrap();
     let error = loader.load_batch(&[0], 0, 0, 0).unwrap_err().to_string();
-    assert!(error.contains("colour.png: an image of 7x12 with 4 pixels of padding"), "{error}");
+    assert!(error.contains("colour.png: an image 12 wide and 7 high with 4 pixels of padding"), "{error}");
 }
 
 #[test]

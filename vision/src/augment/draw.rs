@@ -343,7 +343,7 @@ mod tests {
         let error = Augment::train(&Preset::cifar()).draw(&key, 32, 20).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "an image of 32x20 with 4 pixels of padding has no crop of 32x32; images must have 24 rows and columns or more"
+            "an image 20 wide and 32 high with 4 pixels of padding has no crop of 32x32; images must have 24 rows and columns or more"
         );
         let error = Augment::train(&Preset::imagenet()).draw(&key, 0, 20).unwrap_err();
         assert_eq!(error, AugmentError::NoPixels { height: 0, width: 20 });
