@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use imbalance_train::TrainFlags;
+use imbalance_train::flags::numbers::{at_least_one, zero_to_one};
 use imbalance_vision::flags::MemoryFormat;
 use imbalance_vision::model::ModelKind;
 use serde::Serialize;
@@ -253,16 +254,6 @@ impl DataFlags {
     pub fn checks(&self) -> Checks {
         Checks { on_bad_box: self.on_bad_box, on_bad_image: self.on_bad_image }
     }
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number: &usize| *number > 0);
-    number.ok_or_else(|| "must be a whole number of at least 1".into())
-}
-
-fn zero_to_one(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
-    number.ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
 impl DetectionFlags {

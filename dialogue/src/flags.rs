@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use imbalance_core::host::Loss;
+use imbalance_train::flags::numbers::zero_to_below_one;
 use imbalance_train::normalised_classifier::parse_cosine_scale;
 use imbalance_train::{NormalisedClassifier, TrainFlags};
 use serde::{Deserialize, Serialize};
@@ -186,11 +187,6 @@ pub struct ModelFlags {
     #[arg(long, value_name = "FOLDER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpt2_weights: Option<PathBuf>,
-}
-
-fn zero_to_below_one(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number| (0.0..1.0).contains(number));
-    number.ok_or_else(|| "must be a number from 0 to below 1".into())
 }
 
 impl ModelFlags {

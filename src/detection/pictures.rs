@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use imbalance_detection::{BrowseRequest, Browsed, DetectionSource, pictures};
 use imbalance_evaluation::coco::{StatsSummary, stats_table};
+use imbalance_train::flags::numbers::zero_to_one;
 
 use super::verbs::{path, path_arg, run_arg};
 
@@ -90,11 +91,6 @@ pub fn browse_command() -> Command {
         )
         .arg(path_arg("checkpoint").value_name("FILE").help("Detect anew, with these weights"))
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
-}
-
-fn zero_to_one(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
-    number.ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
 /// Runs `browse`.

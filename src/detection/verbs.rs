@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use imbalance_detection::data::OnBadBox;
 use imbalance_detection::{EvaluateRequest, Evaluated, SavedDetector};
 use imbalance_evaluation::coco::class_table;
+use imbalance_train::flags::numbers::zero_to_one;
 use imbalance_vision::augment::OnBadImage;
 
 use crate::failure::UsageError;
@@ -76,7 +77,7 @@ pub fn predict_command() -> Command {
             Arg::new("score-above")
                 .long("score-above")
                 .value_name("P")
-                .value_parser(share)
+                .value_parser(zero_to_one)
                 .default_value("0.3")
                 .help("Least score of what is drawn and printed"),
         )
@@ -88,11 +89,6 @@ pub fn predict_command() -> Command {
                 .help("Where the pictures go, each as NAME.png"),
         )
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
-}
-
-fn share(text: &str) -> Result<f32, String> {
-    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
-    number.ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
 pub(super) fn path(matches: &ArgMatches, name: &str) -> PathBuf {
@@ -185,7 +181,7 @@ pub fn predict(matches: &ArgMatches) -> anyhow::Result<()> {
     let images: Vec<&PathBuf> = matches.get_many::<PathBuf>("IMAGE").into_iter().flatten().collect();
     let pictures = pictures(&folder, &images)?;
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let least = matches.get_one::<f32>("score-above").copied().unwrap_or_default();
+    let least = matches.get_one::<f64>("score-above").copied().unwrap_or_default() as f32;
     let mut all = Vec::new();
     let mut out = std::io::stdout().lock();
     for (image, picture) in images.into_iter().zip(pictures) {

@@ -1,5 +1,6 @@
 //! How a model is trained beyond one pass with one loss (`--method`).
 
+use imbalance_train::flags::numbers::{above_zero, zero_or_more, zero_to_one};
 use imbalance_train::{Losses, Sampler, TrainFlags};
 use serde::{Deserialize, Serialize};
 
@@ -73,21 +74,6 @@ pub struct MethodFlags {
     /// step takes one of the two
     #[arg(long, allow_negative_numbers = true, value_name = "ALPHA", default_value_t = 0.0, value_parser = zero_or_more)]
     pub cutmix: f64,
-}
-
-fn zero_or_more(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| *number >= 0.0 && number.is_finite());
-    number.ok_or_else(|| "must be a number of 0 or more".into())
-}
-
-fn zero_to_one(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
-    number.ok_or_else(|| "must be a number from 0 to 1".into())
-}
-
-fn above_zero(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
-    number.ok_or_else(|| "must be a number above 0".into())
 }
 
 impl MethodFlags {

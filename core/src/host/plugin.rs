@@ -60,8 +60,9 @@ fn whole_length(elf: &[u8]) -> Option<u64> {
     whole = whole.max(table_end(sections, number(58, 2)?, number(60, 2)?)?);
     for at in 0..number(56, 2)? {
         let segment = usize::try_from(segments + at * number(54, 2)?).ok()?;
-        // Offset and size in the file.
-        let Some((offset, size)) = number(segment + 8, 8).zip(number(segment + 32, 8)) else { break };
+        // Offset and size in the file; the table itself may be cut off.
+        let field = |at: usize| number(segment.checked_add(at)?, 8);
+        let Some((offset, size)) = field(8).zip(field(32)) else { break };
         whole = whole.max(offset.checked_add(size)?);
     }
     Some(whole)

@@ -87,6 +87,7 @@ impl TrainConfig {
         Ok(())
     }
 }
+
 /// Numbers as a flag has them.
 fn list<T: ToString>(numbers: &[T]) -> String {
     numbers.iter().map(T::to_string).collect::<Vec<_>>().join(",")

@@ -22,7 +22,7 @@ pub(super) fn check(exam: &mut Exam<'_>) -> Result<String, Stop> {
     }
     match refusals.as_slice() {
         [] => {}
-        [(case, refusal)] if refusal.bad_message.is_none() => {
+        [(case, refusal)] if refusal.bad_message.is_none() && !refusal.is_panic() => {
             exam.note(format!("no {}: {refusal}", case.label));
             exam.refused = Some(case.head);
         }

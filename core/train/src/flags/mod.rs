@@ -1,4 +1,5 @@
 //! The command-line flags of training, the same for every task.
+pub mod numbers;
 mod values;
 
 use std::path::PathBuf;
@@ -18,8 +19,8 @@ use crate::sampler::Sampler;
 use crate::sampling::SamplingPlan;
 use crate::schedule::{Decay, Schedule, WarmUp};
 
+use numbers::{above_zero, at_least_one, between_zero_and_one, zero_or_more, zero_to_below_one};
 pub use values::{Betas, EpochList, OptimiserKind, ScheduleKind, StepList};
-use values::{above_zero, at_least_one, between_zero_and_one, zero_or_more, zero_to_below_one};
 
 // Negative numbers are let through to the parsers, whose messages say what would be right.
 /// Flags of the training loop, for `#[command(flatten)]`. Serialises to the keys of a recipe, which are the flags'

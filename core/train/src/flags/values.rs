@@ -84,33 +84,3 @@ impl std::str::FromStr for StepList {
         text.split(',').map(steps).collect::<Result<_, _>>().map(StepList)
     }
 }
-
-pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("must be a whole number of at least 1".into()),
-        Ok(number) => Ok(number),
-    }
-}
-
-fn number(text: &str, right: impl Fn(f64) -> bool, must: &str) -> Result<f64, String> {
-    text.parse::<f64>()
-        .ok()
-        .filter(|&value| value.is_finite() && right(value))
-        .ok_or_else(|| format!("must be a number {must}"))
-}
-
-pub(super) fn above_zero(text: &str) -> Result<f64, String> {
-    number(text, |value| value > 0.0, "above 0")
-}
-
-pub(super) fn zero_or_more(text: &str) -> Result<f64, String> {
-    number(text, |value| value >= 0.0, "of 0 or more")
-}
-
-pub(super) fn zero_to_below_one(text: &str) -> Result<f64, String> {
-    number(text, |value| (0.0..1.0).contains(&value), "from 0 to below 1")
-}
-
-pub(super) fn between_zero_and_one(text: &str) -> Result<f64, String> {
-    number(text, |value| value > 0.0 && value < 1.0, "between 0 and 1, both excluded")
-}
