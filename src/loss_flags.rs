@@ -36,6 +36,22 @@ pub fn peek<'a>(args: &'a [OsString], name: &str) -> Vec<&'a str> {
     values
 }
 
+/// Refuses a loss whose parameter would be the flag `name`, which `command` has already.
+///
+/// # Errors
+/// It has.
+pub fn refuse_taken(command: &Command, name: &str, id: &str, param: &str) -> anyhow::Result<()> {
+    // Clap adds --help when it parses.
+    if name == "help" || command.get_arguments().any(|arg| arg.get_long() == Some(name)) {
+        return Err(UsageError(format!(
+            "loss `{id}`: its parameter `{param}` has the name of a flag of `{}`; rename it in the plugin",
+            command.get_name()
+        ))
+        .into());
+    }
+    Ok(())
+}
+
 /// The search path that `args` ask for.
 ///
 /// # Errors
@@ -91,16 +107,7 @@ impl LossFlags {
     pub fn add_to(&self, mut command: Command) -> anyhow::Result<Command> {
         for param in self.plugin.params() {
             let name = format!("{}{}", self.prefix, param.name);
-            // Clap adds --help when it parses.
-            if name == "help" || command.get_arguments().any(|arg| arg.get_long() == Some(&name)) {
-                return Err(UsageError(format!(
-                    "loss `{}`: its parameter `{}` has the name of a flag of `{}`; rename it in the plugin",
-                    self.plugin.id(),
-                    param.name,
-                    command.get_name()
-                ))
-                .into());
-            }
+            refuse_taken(&command, &name, self.plugin.id(), &param.name)?;
             command = command.arg(self.arg(name, param));
         }
         Ok(command)

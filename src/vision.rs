@@ -73,3 +73,20 @@ pub fn run(args: &[OsString]) -> anyhow::Result<()> {
         _ => train::train(args),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::FRONT_END;
+
+    #[test]
+    fn a_run_is_used_with_its_own_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = imbalance_train::set_threads(Some(2));
+        FRONT_END.use_threads_of(folder.path());
+        assert_eq!(imbalance_train::set_threads(None), 2, "no run, nothing to take");
+        std::fs::write(folder.path().join("config.toml"), "threads = 1\n").unwrap();
+        FRONT_END.use_threads_of(folder.path());
+        assert_eq!(imbalance_train::set_threads(None), 1);
+        imbalance_train::set_threads(Some(before));
+    }
+}

@@ -98,9 +98,17 @@ fn a_parameter_that_is_a_flag_already() {
     let lab = Lab::new();
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/plugins/c/margin.c");
     let text = std::fs::read_to_string(source).unwrap();
-    let folder = c_plugin_of("c-margin", &text.replace("largest-margin", "epochs"));
-    let flags = ["--loss", "c-margin", "--plugin-dir", folder.path().to_str().unwrap()];
-    refused(&lab, 2, &flags, &["loss `c-margin`", "parameter `epochs`", "rename it in the plugin"]);
+    // One of the front-end, and one that every command has.
+    for name in ["epochs", "help"] {
+        let folder = c_plugin_of("c-margin", &text.replace("largest-margin", name));
+        let there = folder.path().to_str().unwrap();
+        let flags = ["--loss", "c-margin", "--plugin-dir", there];
+        refused(&lab, 2, &flags, &["loss `c-margin`", &format!("parameter `{name}`"), "rename it in the plugin"]);
+        if name == "help" {
+            let plot = ["losses", "plot", "c-margin", "--plugin-dir", there, "--class-counts", "5,1", "-o", "x.svg"];
+            contains(&fails(&mut lab.toolkit(&plot), 2), &["parameter `help` has the name of a flag of `plot`"]);
+        }
+    }
 }
 
 #[test]

@@ -123,6 +123,14 @@ fn a_run_is_scored_and_used() {
     let said = fails(&mut lab.verb(&["predict", "run", "more/photo.png", "-o", "link"]), 2);
     contains(&said, &["more/photo.png would be drawn over", "--output"]);
     assert_eq!(lab.bytes("more/photo.png"), before);
+    // What would be noticed after the work is said before it.
+    let said = fails(&mut lab.verb(&["evaluate", "run", "-o", "no/such.json"]), 2);
+    contains(&said, &["--output no/such.json: there is no folder no"]);
+    for flag in
+        [&["predict", "run", "photo.png", "--score-above", "nan"][..], &["--short-side", "0"], &["--long-side", "0"]]
+    {
+        contains(&fails(&mut lab.verb(flag), 2), &["invalid value", "must be a", "1"]);
+    }
     let found =
         lab.verb(&["predict", "run", "photo.png", "-o", "out", "--score-above", "0", "--json"]).output().unwrap();
     let found: Value = serde_json::from_slice(&found.stdout).unwrap();

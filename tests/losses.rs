@@ -196,7 +196,7 @@ fn a_plugin_that_is_cut_off_is_told() {
 }
 
 #[test]
-fn flags_and_batches_that_do_nothing_are_told() {
+fn smoothing_that_log_odds_cannot_show_is_told() {
     let of = |smoothing: &str| {
         let words = ["losses", "eval", "cross-entropy", "--class-counts", "5,2", "--log-odds", "3", "--class", "0"];
         let mut command = toolkit();

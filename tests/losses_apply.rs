@@ -155,6 +155,11 @@ fn what_is_wrong_is_named_and_nothing_is_written() {
     refused(&["eureka", "--class-counts=500"], &["tells classes apart"]);
     batch(&lab, 3, &[0.0; 6], &[-1, -1]);
     refused(&["cross-entropy", COUNTS, "--ignore-index=-1"], &["all 2 targets are ignored"]);
+    batch(&lab, 3, &[], &[]);
+    refused(&plain, &["the batch has no rows"]);
+    batch(&lab, 3, &[0.0; 3], &[0]);
+    let said = fails(&mut apply(&lab, &["cross-entropy", COUNTS, "--head=sigmoid", "--ignore-index=0"]), 2);
+    contains(&said, &["--ignore-index 0 is for the softmax head", "the target -2 is ignored"]);
     batch(&lab, 4, &[0.0; 4], &[0]);
     refused(&plain, &["4 logits a row", "--class-counts names 3 classes"]);
     refused(&["cross-entropy", COUNTS, "--head", "sigmoid"], &["4 logits a row, but the loss has 3 class counts"]);

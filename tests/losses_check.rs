@@ -119,6 +119,12 @@ fn each_fault_is_caught_by_the_check_of_its_name() {
             "life-cycle",
             "beta = 0.999999: `create` failed without a message (code 3); what lies in the declared range",
         ),
+        (
+            32,
+            "life-cycle",
+            "beta = 0.999999: `create` failed: panicked: index out of bounds; what lies in the declared range",
+        ),
+        (33, "life-cycle", "sigmoid head: `create` failed: panicked: index out of bounds"),
         (27, "float32", "loss 80.06699 in float32, 79.98699951171875 in float64"),
         (28, "handshake", "declares parameter `beta` twice"),
     ] {

@@ -284,6 +284,19 @@ mod tests {
         assert_eq!(plan.output, Path::new("runs/reproduce/table-7-quick/figure-6"));
         assert!(words(&training.args).contains("--epochs=9 --loss=eureka"), "{:?}", training.args);
         assert!(plan.trainings().is_empty(), "there are no data");
+        assert!(plan.differs.contains(&"seeds 2..3 in the place of 0..3".into()), "{:?}", plan.differs);
+    }
+
+    #[test]
+    fn seeds_that_are_not_the_papers_are_told() {
+        let differs = |table: &str, scale, seeds| {
+            let plan = plan(table, Options { scale, seeds, ..Options::default() });
+            plan.differs.into_iter().find(|what| what.starts_with("seeds "))
+        };
+        assert_eq!(differs("table-8", Scale::Full, None), None);
+        assert_eq!(differs("table-8", Scale::Quick, None).unwrap(), "seeds 0..1 in the place of 0..3");
+        assert_eq!(differs("table-8", Scale::Quick, Some(0..3)), None);
+        assert_eq!(differs("table-10", Scale::Quick, None).unwrap(), "seeds 0..1 in the place of 0..3 and 0..5");
     }
 
     #[test]

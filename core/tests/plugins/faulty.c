@@ -35,6 +35,8 @@
 #define HANGS_OPENING 29  /* the library's constructor never returns */
 #define SOFTMAX_ONLY 30   /* create says that it is for softmax heads alone, which is allowed */
 #define NO_DESCRIBE 31    /* an extension lacks its function */
+#define PANICS_AT_EDGE 32 /* create panics for what the declaration allows, as export_loss! says it */
+#define PANICS 33         /* create panics with the defaults on one head */
 
 #if FAULT == HANGS_OPENING
 __attribute__((constructor)) static void hang(void) {
@@ -58,6 +60,11 @@ static int32_t create(const double *values, size_t count, uint32_t head, void **
     int in_range = values[0] > 0 && values[0] < 1;
     if (FAULT == EXITS && !in_range) exit(0);
     if (FAULT == REFUSES_EDGE && values[0] > 0.9) return 3;
+    if ((FAULT == PANICS_AT_EDGE && values[0] > 0.9) || (FAULT == PANICS && head != TOOLKIT_HEAD_SOFTMAX)) {
+        strncpy(message.data, "panicked: index out of bounds", message.size - 1);
+        message.data[message.size - 1] = 0;
+        return 3;
+    }
     if (FAULT == OPEN_MESSAGE && !in_range) {
         memset(message.data, 'x', message.size);
         return 3;

@@ -160,7 +160,7 @@ pub(crate) fn decode_shared(
 
 /// The one copy from the device in a step.
 fn to_host(values: &Tensor) -> Result<Vec<f64>, ModelError> {
-    Vec::try_from(values).map_err(|error: tch::TchError| ModelError::Forward(error.to_string()))
+    Ok(Vec::try_from(values)?)
 }
 
 fn check_tokens(histories: &[Vec<u32>], special: Special, vocabulary: usize) -> Result<(), DecodeError> {

@@ -1,7 +1,7 @@
 //! Global attention (Luong, Pham and Manning, 2015, section 3.1).
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, TchError, Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
 use super::ModelError;
 use super::encoder::Memory;
@@ -50,16 +50,12 @@ impl GlobalAttention {
     /// # Errors
     /// libtorch's: scores of long replies and long histories may not fit into memory.
     pub(super) fn context(&self, states: &Tensor, memory: &Memory) -> Result<Tensor, ModelError> {
-        self.weighted(states, memory).map_err(|error| ModelError::Forward(error.to_string()))
-    }
-
-    fn weighted(&self, states: &Tensor, memory: &Memory) -> Result<Tensor, TchError> {
         // The few decoder states are projected, not the many encoder states: the scores are the same.
         let queries =
             self.query.as_ref().map_or_else(|| Ok(states.shallow_clone()), |weight| states.f_matmul(weight))?;
         let scores = queries.f_bmm(&memory.states.transpose(1, 2))?;
         let scores = scores.f_masked_fill(&memory.padding.unsqueeze(1), f64::NEG_INFINITY)?;
-        scores.f_softmax(-1, None::<Kind>)?.f_bmm(&memory.states)
+        Ok(scores.f_softmax(-1, None::<Kind>)?.f_bmm(&memory.states)?)
     }
 
     /// # Shapes

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tch::TchError;
+
 /// Why a model could not be built, loaded or evaluated.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -61,7 +63,7 @@ pub enum ModelError {
         /// The weights file.
         path: PathBuf,
         /// What libtorch says.
-        source: tch::TchError,
+        source: TchError,
     },
     /// A parameter of the model that the file lacks.
     #[error("{}: tensor {name} is missing (with or without its prefix \"transformer.\")", path.display())]
@@ -109,4 +111,41 @@ pub enum ModelError {
     /// A forward pass that failed.
     #[error("the model could not be evaluated: {0}")]
     Forward(String),
+}
+
+impl From<TchError> for ModelError {
+    fn from(error: TchError) -> Self {
+        let text = error.to_string();
+        // libtorch's messages go on with stack traces.
+        let said = text.lines().next().unwrap_or_default();
+        let memory = said.contains("allocate memory") || said.contains("out of memory");
+        let hint = if memory {
+            "; --history-tokens, --reply-tokens and --batch-size limit what is computed at once"
+        } else {
+            ""
+        };
+        Self::Forward(format!("libtorch: {said}{hint}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn libtorchs_errors_are_one_line_and_say_what_helps() {
+        let said = |error: TchError| ModelError::from(error).to_string();
+        let product = said(Tensor::zeros([2], (Kind::Float, Device::Cpu)).f_matmul(&Tensor::new()).unwrap_err());
+        assert!(
+            product.contains("libtorch: ") && !product.contains('\n') && !product.contains("--history"),
+            "{product}"
+        );
+        let memory = said(Tensor::f_empty([1_i64 << 50], (Kind::Float, Device::Cpu)).unwrap_err());
+        assert!(
+            memory.ends_with("--history-tokens, --reply-tokens and --batch-size limit what is computed at once"),
+            "{memory}"
+        );
+    }
 }

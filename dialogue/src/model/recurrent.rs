@@ -2,7 +2,7 @@
 
 use imbalance_train::precision::Bfloat16Paused;
 use imbalance_train::transfer::sent_slice;
-use tch::{Device, Kind, TchError, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 use super::ModelError;
 use super::init::Initializer;
@@ -120,7 +120,7 @@ impl Lstm {
             let start = [&state.hidden, &state.cell].map(|state| state.narrow(0, first, count).contiguous());
             let between = if count > 1 { self.dropout } else { 0.0 };
             let made = states.f_lstm(&start, &parameters(layers), true, count, between, train, false, false);
-            states = made.map_err(failed)?.0;
+            states = made?.0;
             first += count;
         }
         Ok(states)
@@ -170,7 +170,7 @@ impl Lstm {
             }
             let start = [zeros.shallow_clone(), zeros.shallow_clone()];
             let made = states.f_lstm(&start, &parameters, true, 1, 0.0, train, false, false);
-            let (outputs, _, last_cell) = made.map_err(failed)?;
+            let (outputs, _, last_cell) = made?;
             hidden.push(outputs.gather(0, &last, false));
             cell.push(last_cell);
             states = outputs;
@@ -203,7 +203,7 @@ impl Lstm {
             let weights = parameters(layers);
             let made =
                 Tensor::f_lstm_data(&states, &packing.sizes, &start, &weights, true, count, between, train, false);
-            let (outputs, last_hidden, last_cell) = made.map_err(failed)?;
+            let (outputs, last_hidden, last_cell) = made?;
             hidden.push(last_hidden);
             cell.push(last_cell);
             states = outputs;
@@ -239,7 +239,7 @@ impl Lstm {
             // The fused kernel would rearrange its weights at every call, which costs more than a step.
             let previous = [state.hidden.get(index), state.cell.get(index)];
             let made = output.f_lstm_cell(&previous.each_ref(), weight_ih, weight_hh, Some(bias_ih), Some(bias_hh));
-            let (new_hidden, new_cell) = made.map_err(failed)?;
+            let (new_hidden, new_cell) = made?;
             output = new_hidden.shallow_clone();
             hidden.push(new_hidden);
             cell.push(new_cell);
@@ -297,10 +297,4 @@ impl Packing {
         }
         Self { sizes: Tensor::from_slice(&sizes), steps, places, rows }
     }
-}
-
-/// libtorch's messages go on with stack traces.
-fn failed(error: TchError) -> ModelError {
-    let text = error.to_string();
-    ModelError::Forward(format!("libtorch: {}", text.lines().next().unwrap_or_default()))
 }

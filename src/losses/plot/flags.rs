@@ -10,8 +10,7 @@ use imbalance_core::{ParamKind, ParamSpec};
 use imbalance_evaluation::figure::Format;
 
 use super::spec::LossSpec;
-use crate::failure::UsageError;
-use crate::loss_flags::plugin_dir_arg;
+use crate::loss_flags::{plugin_dir_arg, refuse_taken};
 use crate::losses::{class_counts_arg, head_arg, json_arg};
 
 /// CIFAR-10-LT with an imbalance ratio of 100 (paper, section 5.1).
@@ -109,11 +108,8 @@ pub fn with_flags(args: &[OsString], search: &SearchPath) -> anyhow::Result<Comm
         seen.push(id);
     }
     for (name, of) in params {
-        if let Some((id, _)) = of.first().filter(|_| command.get_arguments().any(|arg| arg.get_long() == Some(&name))) {
-            return Err(UsageError(format!(
-                "loss `{id}`: its parameter `{name}` has the name of a flag of `plot`; rename it in the plugin"
-            ))
-            .into());
+        if let Some((id, _)) = of.first() {
+            refuse_taken(&command, &name, id, &name)?;
         }
         command = command.arg(shared_arg(name, of));
     }
