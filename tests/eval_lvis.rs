@@ -24,6 +24,9 @@ fn numbers_are_those_of_lvis() {
     assert_eq!(scores["per_class"].as_array().unwrap().len(), 5);
 
     let output = eval("lvis/truth.json", &["--per-class"]).assert().success().get_output().clone();
+    // LVIS has no crowds, and that is nothing to be warned of.
+    let warned = String::from_utf8(output.stderr).unwrap();
+    assert!(!warned.contains("iscrowd"), "{warned}");
     let text = String::from_utf8(output.stdout).unwrap();
     let line = format!("maxDets=300 | categories=    rare ] = {:.3}", expected[6]);
     assert!(text.contains(&line) && text.contains("3 owl"), "{text}");
